@@ -1,0 +1,16 @@
+//! tidings: publish to a topic with one HTTP request; everybody who waits on it hears at once.
+//!
+//! The floors, from the bottom (a room imports only rooms on strictly lower floors; `tests/tidy.rs`
+//! checks it):
+//!
+//! ```text
+//! 6  main · cli · server         threads started and joined; flags; subcommands
+//! 5  reactor                     the only I/O of the server: mio, sockets, clock, channels
+//! 4  worker                      one thread's world: its connections, its timers and its hub
+//! 3  connection | hub            one client's state machine | topics, owned and followed
+//! 2  topic                       the log, the cursor, the encode-once message
+//! 1  wire                        codecs: bytes <-> values (http1, sse, ndjson, websocket)
+//! 0  buffer · config · limits · time      bytes at rest, plain values
+//! ```
+
+pub mod wire;
