@@ -13,4 +13,13 @@
 //! 0  buffer · config · limits · time      bytes at rest, plain values
 //! ```
 
+pub mod buffer;
+pub mod config;
+pub mod counters;
+pub mod hub;
+pub mod key;
+pub mod limits;
+pub mod time;
+pub mod timers;
+pub mod topic;
 pub mod wire;

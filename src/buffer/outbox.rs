@@ -1,0 +1,168 @@
+//! Bytes that a connection owes its peer, in order: shared chunks and bytes of its own.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use super::Chunk;
+
+/// A queue of bytes to send. Messages are in it by reference; only heads, control frames and the like are
+/// its own. An empty outbox holds no allocation.
+///
+/// ```text
+///   pieces:  [ own: response head ][ shared: message 41 ][ shared: message 42 ]
+///                     ^ sent                                                    bytes = what is left
+/// ```
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pieces: VecDeque<Piece>,
+    // Invariant: sent < length of the first piece, or 0 when there is none.
+    sent: u32,
+    // Invariant: bytes == sum of the pieces' lengths - sent.
+    bytes: u32,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Own(Vec<u8>),
+    Shared(Chunk),
+    Static(&'static [u8]),
+}
+
+impl Piece {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(chunk) => chunk.as_slice(),
+            Self::Static(bytes) => bytes,
+        }
+    }
+}
+
+impl Outbox {
+    /// Queues shared bytes without copying them.
+    pub fn push(&mut self, chunk: Chunk) {
+        if !chunk.is_empty() {
+            self.bytes += chunk.len() as u32;
+            self.pieces.push_back(Piece::Shared(chunk));
+        }
+    }
+
+    /// Queues bytes that live as long as the program.
+    pub fn push_static(&mut self, bytes: &'static [u8]) {
+        if !bytes.is_empty() {
+            self.bytes += bytes.len() as u32;
+            self.pieces.push_back(Piece::Static(bytes));
+        }
+    }
+
+    /// Queues bytes of this connection's own: `write` appends them to the vector that it is given.
+    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if !matches!(self.pieces.back(), Some(Piece::Own(_))) {
+            self.pieces.push_back(Piece::Own(Vec::new()));
+        }
+        let Some(Piece::Own(own)) = self.pieces.back_mut() else { unreachable!("pushed above") };
+        let before = own.len();
+        write(own);
+        self.bytes += (own.len() - before) as u32;
+        if own.is_empty() {
+            self.pieces.pop_back();
+        }
+    }
+
+    /// Fills `slices` from the front; returns how many were filled.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut skip = self.sent as usize;
+        let mut filled = 0;
+        for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
+            *slot = IoSlice::new(&piece.as_slice()[skip..]);
+            skip = 0;
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Forgets the first `count` bytes, which were sent.
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.len(), "no more is sent than was owed");
+        self.bytes -= count as u32;
+        let mut sent = self.sent as usize + count;
+        while let Some(piece) = self.pieces.front() {
+            let length = piece.as_slice().len();
+            if sent < length {
+                break;
+            }
+            sent -= length;
+            self.pieces.pop_front();
+        }
+        self.sent = sent as u32;
+        if self.pieces.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// How many bytes are owed.
+    pub fn len(&self) -> usize {
+        self.bytes as usize
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(outbox: &Outbox) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let filled = outbox.slices(&mut slices);
+        slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    fn filled() -> Outbox {
+        let mut outbox = Outbox::default();
+        outbox.write(|out| out.extend_from_slice(b"head "));
+        outbox.write(|out| out.extend_from_slice(b"more "));
+        outbox.push(Chunk::new(b"shared "));
+        outbox.push_static(b"static ");
+        outbox.push(Chunk::new(b""));
+        outbox.write(|_| ());
+        outbox.write(|out| out.extend_from_slice(b"tail"));
+        outbox
+    }
+
+    #[test]
+    fn any_partition_of_the_writes_sends_the_same_bytes() {
+        let whole = contents(&filled());
+        for step in 1..=whole.len() {
+            let mut outbox = filled();
+            let mut sent = Vec::new();
+            while !outbox.is_empty() {
+                let rest = contents(&outbox);
+                let count = step.min(rest.len());
+                sent.extend_from_slice(&rest[..count]);
+                outbox.advance(count);
+            }
+            assert_eq!(sent, whole, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn own_bytes_may_be_added_to_a_piece_that_is_partly_sent() {
+        let mut outbox = Outbox::default();
+        outbox.write(|out| out.extend_from_slice(b"abc"));
+        outbox.advance(2);
+        outbox.write(|out| out.extend_from_slice(b"def"));
+        assert_eq!(contents(&outbox), b"cdef");
+    }
+
+    #[test]
+    fn an_emptied_outbox_holds_no_memory() {
+        let mut outbox = filled();
+        outbox.advance(outbox.len());
+        assert_eq!(outbox.pieces.capacity(), 0);
+        assert_eq!(outbox.sent, 0);
+    }
+}

@@ -1,0 +1,163 @@
+//! What a worker counts: plain numbers of its own, added up when somebody asks for metrics.
+
+/// Counters since the start, and gauges of what there is now. All gauges of a server without
+/// connections are exactly 0.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Connections accepted, or handed over from another worker.
+    pub connections_opened: u64,
+    /// Connections ended, by [`CloseReason`].
+    pub connections_closed: [u64; CloseReason::COUNT],
+    /// Requests whose head was read whole.
+    pub requests: u64,
+    /// Refusals, by hundreds of the status: 4xx, 5xx.
+    pub refusals: [u64; 2],
+    /// Messages that clients of this worker published.
+    pub published: u64,
+    /// Messages queued for clients.
+    pub delivered: u64,
+    /// Gaps declared to clients.
+    pub gaps: u64,
+    /// Bytes read from sockets.
+    pub bytes_read: u64,
+    /// Bytes written to sockets.
+    pub bytes_written: u64,
+    /// Writes to sockets.
+    pub writes: u64,
+    /// Turns of the loop.
+    pub ticks: u64,
+    /// Gauge: subscriptions open, by [`Wire`].
+    pub subscriptions: [u64; Wire::COUNT],
+    /// Gauge: bytes of request bodies under way.
+    pub body_bytes: u64,
+}
+
+/// A way of waiting, for counting.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// Short and long polls while they last.
+    Poll,
+    /// Server-Sent Events.
+    Sse,
+    /// NDJSON streams.
+    Ndjson,
+    /// WebSocket.
+    WebSocket,
+}
+
+impl Wire {
+    /// How many there are.
+    pub const COUNT: usize = 4;
+    /// All of them with their label.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::Poll, "poll"),
+        (Self::Sse, "sse"),
+        (Self::Ndjson, "ndjson"),
+        (Self::WebSocket, "websocket"),
+    ];
+}
+
+/// Why a connection ended, and who ended it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer closed, between requests or after its stream.
+    PeerClosed,
+    /// The peer closed in the middle of something.
+    PeerAborted,
+    /// The operating system reported an error: reset, timed out.
+    SocketError,
+    /// We closed after an answer that said so.
+    Finished,
+    /// We refused what the peer sent and closed.
+    Refused,
+    /// A new connection sent nothing.
+    FirstByteTimeout,
+    /// A head did not arrive in time.
+    HeadTimeout,
+    /// A body came too slowly.
+    BodyTimeout,
+    /// Idle for longer than connections are kept.
+    IdleTimeout,
+    /// The peer took nothing of what it is owed.
+    WriteTimeout,
+    /// A WebSocket peer did not answer a ping or a close.
+    PongTimeout,
+    /// A stream's client sent too much.
+    UnexpectedInput,
+    /// The WebSocket closing handshake was completed.
+    WebSocketClosed,
+    /// The server is draining.
+    Drained,
+    /// More connections than are allowed.
+    TooMany,
+}
+
+impl CloseReason {
+    /// How many there are.
+    pub const COUNT: usize = 15;
+    /// All of them with their label, in the order of their numbers.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::PeerClosed, "peer_closed"),
+        (Self::PeerAborted, "peer_aborted"),
+        (Self::SocketError, "socket_error"),
+        (Self::Finished, "finished"),
+        (Self::Refused, "refused"),
+        (Self::FirstByteTimeout, "first_byte_timeout"),
+        (Self::HeadTimeout, "head_timeout"),
+        (Self::BodyTimeout, "body_timeout"),
+        (Self::IdleTimeout, "idle_timeout"),
+        (Self::WriteTimeout, "write_timeout"),
+        (Self::PongTimeout, "pong_timeout"),
+        (Self::UnexpectedInput, "unexpected_input"),
+        (Self::WebSocketClosed, "websocket_closed"),
+        (Self::Drained, "drained"),
+        (Self::TooMany, "too_many"),
+    ];
+
+    /// The label in logs and metrics.
+    pub const fn label(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+impl Counters {
+    /// Adds another worker's numbers.
+    pub fn add(&mut self, other: &Self) {
+        self.connections_opened += other.connections_opened;
+        self.requests += other.requests;
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.gaps += other.gaps;
+        self.bytes_read += other.bytes_read;
+        self.bytes_written += other.bytes_written;
+        self.writes += other.writes;
+        self.ticks += other.ticks;
+        self.body_bytes += other.body_bytes;
+        let sum = |own: &mut [u64], more: &[u64]| {
+            own.iter_mut().zip(more).for_each(|(own, more)| *own += more);
+        };
+        sum(&mut self.connections_closed, &other.connections_closed);
+        sum(&mut self.refusals, &other.refusals);
+        sum(&mut self.subscriptions, &other.subscriptions);
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> u64 {
+        self.connections_opened - self.connections_closed.iter().sum::<u64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_labels_are_in_the_order_of_the_numbers() {
+        for (number, (reason, _)) in CloseReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, number);
+        }
+        for (number, (wire, _)) in Wire::ALL.iter().enumerate() {
+            assert_eq!(*wire as usize, number);
+        }
+    }
+}

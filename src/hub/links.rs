@@ -1,0 +1,89 @@
+//! The ways to the other workers: mail that waits to be sent, and how much of it may be on its way.
+
+use std::collections::VecDeque;
+
+use super::mail::{Mail, TopicKey};
+use crate::limits::{CREDIT_MESSAGES, FORWARDS_IN_FLIGHT_MAX};
+
+/// The way from this worker to one other.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Mail to be sent, oldest first. Bounded by the other fields: appends by credit, publishes by
+    /// `forwards`, answers by the other side's, the rest by the number of topics.
+    outgoing: VecDeque<Mail>,
+    /// Units of appends that may still be sent. A large message may overdraw it once.
+    pub(super) credit: i64,
+    /// Topics with a follower over there that waits for credit, in turn.
+    pub(super) backlog: VecDeque<TopicKey>,
+    /// Publishes and deletions over there that are not answered yet.
+    pub(super) forwards: u32,
+    /// Units of appends from over there that were taken in and not yet given back as credit.
+    consumed: u32,
+}
+
+/// All ways out of a worker. The way to itself exists and is not used.
+#[derive(Debug)]
+pub(super) struct Links {
+    links: Vec<Link>,
+    /// Where to look first for outgoing mail, so that each has its turn.
+    turn: usize,
+}
+
+impl Links {
+    pub(super) fn new(workers: usize) -> Self {
+        let link = || Link {
+            outgoing: VecDeque::new(),
+            credit: i64::from(CREDIT_MESSAGES),
+            backlog: VecDeque::new(),
+            forwards: 0,
+            consumed: 0,
+        };
+        Self { links: (0..workers).map(|_| link()).collect(), turn: 0 }
+    }
+
+    pub(super) fn to(&mut self, worker: usize) -> &mut Link {
+        &mut self.links[worker]
+    }
+
+    pub(super) fn send(&mut self, worker: usize, mail: Mail) {
+        self.links[worker].outgoing.push_back(mail);
+    }
+
+    /// The next letter to send, and to whom.
+    pub(super) fn poll(&mut self) -> Option<(usize, Mail)> {
+        for _ in 0..self.links.len() {
+            if let Some(mail) = self.links[self.turn].outgoing.pop_front() {
+                return Some((self.turn, mail));
+            }
+            self.turn = (self.turn + 1) % self.links.len();
+        }
+        None
+    }
+
+    /// Takes back a letter that did not fit into the channel.
+    pub(super) fn give_back(&mut self, worker: usize, mail: Mail) {
+        self.links[worker].outgoing.push_front(mail);
+        self.turn = (worker + 1) % self.links.len();
+    }
+
+    /// How many letters wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.links.iter().map(|link| link.outgoing.len()).sum()
+    }
+}
+
+impl Link {
+    /// Whether another publish may be sent over.
+    pub(super) const fn may_forward(&self) -> bool {
+        self.forwards < FORWARDS_IN_FLIGHT_MAX
+    }
+
+    /// Notes that appends were taken in; gives credit back in quarters of the whole.
+    pub(super) fn consume(&mut self, units: u32) {
+        self.consumed += units;
+        if self.consumed >= CREDIT_MESSAGES / 4 {
+            let units = std::mem::take(&mut self.consumed);
+            self.outgoing.push_back(Mail::Credit { units });
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What workers tell each other: plain values, carried over channels by the reactor.
+
+use std::sync::Arc;
+
+use crate::time::Instant;
+use crate::topic::{Epoch, IdempotencyKey, Message, Outcome, Refusal, Ticket, TopicName};
+
+/// A topic inside one worker's hub, safe against reused slots.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct TopicKey {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+/// One letter. Letters from one worker to another arrive in the order in which they were sent.
+#[derive(Debug)]
+pub enum Mail {
+    /// To the owner: sequence this message, and answer the ticket.
+    Publish {
+        /// Where to.
+        topic: TopicName,
+        /// What.
+        message: Arc<Message>,
+        /// The publisher's name for this publish.
+        key: Option<IdempotencyKey>,
+        /// Whom to answer.
+        ticket: Ticket,
+    },
+    /// To the owner: empty this topic and begin a new epoch, and answer the ticket.
+    Delete {
+        /// Which topic.
+        topic: TopicName,
+        /// Whom to answer.
+        ticket: Ticket,
+    },
+    /// From the owner: how a publish or a deletion ended.
+    Answer {
+        /// Whose.
+        ticket: Ticket,
+        /// How.
+        outcome: Outcome,
+    },
+    /// To the owner: keep a replica of this topic supplied.
+    Follow {
+        /// Which topic.
+        topic: TopicName,
+        /// The replica in the sender's hub.
+        replica: TopicKey,
+    },
+    /// From the owner: the replica begins so; what is retained follows.
+    Followed {
+        /// The follower's replica.
+        replica: TopicKey,
+        /// The topic in the owner's hub.
+        topic: TopicKey,
+        /// The topic's epoch.
+        epoch: Epoch,
+        /// The first message retained, which is appended next.
+        first_seq: u64,
+        /// The replica is good when it has reached this.
+        next_seq: u64,
+    },
+    /// From the owner: there will be no replica.
+    FollowRefused {
+        /// The follower's replica.
+        replica: TopicKey,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// From the owner: the next message of a replica.
+    Append {
+        /// The follower's replica.
+        replica: TopicKey,
+        /// The message.
+        message: Arc<Message>,
+        /// When the owner appended it, from which it ages.
+        appended_at: Instant,
+    },
+    /// From the owner: messages were trimmed before they could be mailed.
+    Skip {
+        /// The follower's replica.
+        replica: TopicKey,
+        /// The message that is appended next.
+        first_seq: u64,
+    },
+    /// From the owner: the topic was deleted; a new epoch begins with message 1.
+    Reset {
+        /// The follower's replica.
+        replica: TopicKey,
+        /// The new epoch.
+        epoch: Epoch,
+    },
+    /// To the owner: this replica is given up.
+    Unfollow {
+        /// The topic in the owner's hub.
+        topic: TopicKey,
+    },
+    /// To the owner: appends worth so many units of credit were taken in.
+    Credit {
+        /// Units, see [`credit_units`].
+        units: u32,
+    },
+}
+
+/// What a message on its way to a follower counts: 1, and 1 more for every 16 KiB.
+pub fn credit_units(message: &Message) -> u32 {
+    1 + u32::try_from(message.cost_bytes() / (16 * 1024)).unwrap_or(u32::MAX - 1)
+}

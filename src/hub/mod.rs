@@ -1,0 +1,447 @@
+//! The topics of one worker: those that it owns and sequences, and replicas of those it follows.
+//!
+//! A topic has one owner worker, chosen by a hash of its name. A worker whose connections subscribe to a
+//! topic of another's follows it: it holds a replica of the log, which the owner supplies through mail,
+//! message by message, as far as there is credit. Publishing to such a topic is mail to the owner.
+//!
+//! Invariant: a publish is answered only when the message was mailed to every follower (or one has been
+//! without credit for a second). So whoever reads after the answer, on any worker, finds it in the log.
+
+mod follower;
+mod idempotency;
+mod links;
+mod mail;
+mod owner;
+mod seats;
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use fastrand::Rng;
+use slab::Slab;
+
+pub use self::mail::{Mail, TopicKey, credit_units};
+
+use self::follower::Replica;
+use self::idempotency::Remembered;
+use self::links::Links;
+use self::owner::Ownership;
+use self::seats::Seats;
+use crate::buffer::Chunk;
+use crate::config::Config;
+use crate::key::ConnectionKey;
+use crate::limits::{DELIVERIES_PER_TURN, REPLICA_IDLE_MS, TIMERS_PER_TICK};
+use crate::time::{Instant, Now};
+use crate::timers::Timers;
+use crate::topic::{
+    Encoded, Epoch, Format, IdempotencyKey, Log, Message, Outcome, Publishing, Refusal, Retention,
+    Ticket, TopicId, TopicName, Topics, View,
+};
+
+/// All topics that one worker owns or follows.
+#[derive(Debug)]
+pub struct Hub {
+    worker: usize,
+    workers: usize,
+    /// The same in all workers, and different in each process: nobody outside can choose names that
+    /// meet in one worker.
+    hash_seed: u64,
+    random: Rng,
+    retention: Retention,
+    topic_idle_ms: u64,
+    owned_max: usize,
+    replicas_max: usize,
+    memory_max: usize,
+    topics: Slab<Topic>,
+    names: HashMap<TopicName, u32>,
+    owned: usize,
+    next_generation: u32,
+    /// Invariant: the sum of the logs' `memory_bytes`.
+    memory: usize,
+    remembered: Remembered,
+    links: Links,
+    /// Topics with a walk past their subscribers to do, in turn.
+    walks: VecDeque<u32>,
+    /// Deliveries of the first of them in its present turn.
+    turn: u32,
+    timers: Timers,
+    answers: VecDeque<(Ticket, Outcome)>,
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: TopicName,
+    generation: u32,
+    log: Log,
+    seats: Seats,
+    role: Role,
+    /// When it last had a reason to be kept.
+    used_at: Instant,
+}
+
+#[derive(Debug)]
+enum Role {
+    Owner(Ownership),
+    Follower(Replica),
+}
+
+/// Numbers about a hub, for metrics.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct HubGauges {
+    /// Topics owned.
+    pub topics: usize,
+    /// Replicas held.
+    pub replicas: usize,
+    /// Bytes of messages and their encodings, in logs and replicas.
+    pub memory_bytes: usize,
+    /// Letters that wait to be sent.
+    pub mail_waiting: usize,
+}
+
+impl Hub {
+    /// The hub of worker number `worker` of `config.workers`. All hubs of a server get the same
+    /// `hash_seed`, each its own `random`.
+    pub fn new(config: &Config, worker: usize, hash_seed: u64, random: Rng) -> Self {
+        let limits = &config.limits;
+        Self {
+            worker,
+            workers: config.workers,
+            hash_seed,
+            random,
+            retention: Retention {
+                messages: limits.log_messages as usize,
+                bytes: limits.log_bytes,
+                age_ms: limits.log_age_ms,
+            },
+            topic_idle_ms: limits.topic_idle_ms,
+            owned_max: config.share(limits.topics_max as usize),
+            replicas_max: limits.topics_max as usize,
+            memory_max: config.share(limits.memory_bytes_max),
+            topics: Slab::new(),
+            names: HashMap::new(),
+            owned: 0,
+            next_generation: 0,
+            memory: 0,
+            remembered: Remembered::new(
+                limits.idempotency_window_ms,
+                limits.idempotency_keys_max as usize,
+            ),
+            links: Links::new(config.workers),
+            walks: VecDeque::new(),
+            turn: 0,
+            timers: Timers::default(),
+            answers: VecDeque::new(),
+        }
+    }
+
+    /// Takes in a letter from another worker.
+    pub fn handle_mail(&mut self, now: Now, from: usize, mail: Mail) {
+        match mail {
+            Mail::Publish { topic, message, key, ticket } => {
+                let publishing = self.publish_here(now, from, &topic, &message, key.as_ref(), ticket);
+                self.answer_unless_pending(from, ticket, publishing);
+            }
+            Mail::Delete { topic, ticket } => {
+                let publishing = self.delete_here(now, &topic);
+                self.answer_unless_pending(from, ticket, publishing);
+            }
+            Mail::Answer { ticket, outcome } => {
+                self.links.to(from).forwards -= 1;
+                self.answers.push_back((ticket, outcome));
+            }
+            Mail::Follow { topic, replica } => self.add_follower(now, from, &topic, replica),
+            Mail::Unfollow { topic } => self.remove_follower(now, from, topic),
+            Mail::Credit { units } => self.handle_credit(now, from, units),
+            Mail::Followed { replica, topic, epoch, first_seq, next_seq } => {
+                self.begin_replica(replica, topic, Log::new(epoch, first_seq), next_seq);
+            }
+            Mail::FollowRefused { replica, refusal } => self.refuse_replica(replica, refusal),
+            Mail::Append { replica, message, appended_at } => {
+                self.append_to_replica(now, from, replica, message, appended_at);
+            }
+            Mail::Skip { replica, first_seq } => self.skip_replica(replica, first_seq),
+            Mail::Reset { replica, epoch } => self.reset_replica(replica, epoch),
+        }
+    }
+
+    /// The next letter to send, and to whom.
+    pub fn poll_mail(&mut self) -> Option<(usize, Mail)> {
+        self.links.poll()
+    }
+
+    /// Takes back a letter from [`Hub::poll_mail`] that could not be sent; it is the next one to go there.
+    pub fn give_back(&mut self, worker: usize, mail: Mail) {
+        self.links.give_back(worker, mail);
+    }
+
+    /// The next outcome of a publish or deletion that was [`Publishing::Pending`].
+    pub fn poll_answer(&mut self) -> Option<(Ticket, Outcome)> {
+        self.answers.pop_front()
+    }
+
+    /// The slot of the next connection for which there may be something new. Topics take turns, so that
+    /// a huge fan-out holds up no other.
+    pub fn poll_delivery(&mut self) -> Option<u32> {
+        loop {
+            let slot = *self.walks.front()?;
+            let Some(topic) = self.topics.get_mut(slot as usize).filter(|topic| topic.seats.queued) else {
+                self.walks.pop_front();
+                self.turn = 0;
+                continue;
+            };
+            let next = topic.seats.next();
+            self.turn += 1;
+            if next.is_none() || self.turn >= DELIVERIES_PER_TURN {
+                self.turn = 0;
+                self.walks.pop_front();
+                if next.is_some() || topic.seats.end_walk() {
+                    self.walks.push_back(slot);
+                }
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+    }
+
+    /// Whether [`Hub::poll_delivery`] has more.
+    pub fn has_deliveries(&self) -> bool {
+        !self.walks.is_empty()
+    }
+
+    /// Forgets what is too old. Returns whether the budget was used up.
+    pub fn handle_timers(&mut self, now: Now) -> bool {
+        for _ in 0..TIMERS_PER_TICK {
+            let Some(slot) = self.timers.poll(now.instant) else { return false };
+            self.release_answers(now, slot, true);
+            let retention = self.retention;
+            self.change_log(slot, |log| log.trim(&retention, now.instant));
+            if self.is_forgettable(slot, now.instant) {
+                self.forget(slot);
+            } else {
+                self.arm(slot);
+            }
+        }
+        true
+    }
+
+    /// When [`Hub::handle_timers`] should be called next.
+    pub fn next_deadline(&self) -> Instant {
+        self.timers.next_deadline()
+    }
+
+    /// Numbers for metrics.
+    pub fn gauges(&self) -> HubGauges {
+        HubGauges {
+            topics: self.owned,
+            replicas: self.topics.len() - self.owned,
+            memory_bytes: self.memory,
+            mail_waiting: self.links.waiting(),
+        }
+    }
+
+    fn owner_of(&self, topic: &TopicName) -> usize {
+        if self.workers == 1 {
+            return self.worker;
+        }
+        let mut hasher = DefaultHasher::new();
+        (self.hash_seed, topic).hash(&mut hasher);
+        (hasher.finish() % self.workers as u64) as usize
+    }
+
+    fn key(&self, slot: u32) -> TopicKey {
+        TopicKey { slot, generation: self.topics[slot as usize].generation }
+    }
+
+    /// The topic's slot if the key is not stale.
+    fn live(&self, key: TopicKey) -> Option<u32> {
+        let topic = self.topics.get(key.slot as usize)?;
+        (topic.generation == key.generation).then_some(key.slot)
+    }
+
+    fn insert(&mut self, now: Instant, name: &TopicName, role: Role) -> u32 {
+        let epoch = Epoch::from_random(self.random.u64(..));
+        let generation = self.next_generation;
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let (name, log, seats) = (name.clone(), Log::new(epoch, 1), Seats::default());
+        let topic = Topic { name: name.clone(), generation, log, seats, role, used_at: now };
+        let slot = u32::try_from(self.topics.insert(topic)).expect("topics are counted in 32 bits");
+        self.names.insert(name, slot);
+        self.arm(slot);
+        slot
+    }
+
+    /// Changes a log and keeps count of the memory.
+    fn change_log<T>(&mut self, slot: u32, change: impl FnOnce(&mut Log) -> T) -> T {
+        let log = &mut self.topics[slot as usize].log;
+        let before = log.memory_bytes();
+        let result = change(log);
+        self.memory = self.memory - before + log.memory_bytes();
+        result
+    }
+
+    /// Starts a walk past the topic's subscribers, if there are any.
+    fn announce(&mut self, slot: u32) {
+        if self.topics[slot as usize].seats.begin_walk() {
+            self.walks.push_back(slot);
+        }
+    }
+
+    /// Sets the topic's timer to the next moment at which something has to be done about it.
+    fn arm(&mut self, slot: u32) {
+        let topic = &self.topics[slot as usize];
+        let mut deadline = topic.log.oldest_expires(&self.retention);
+        if topic.seats.is_empty() {
+            deadline = deadline.min(match &topic.role {
+                Role::Follower(_) => topic.used_at + REPLICA_IDLE_MS,
+                Role::Owner(owned) if owned.has_followers() || !topic.log.is_empty() => Instant::NEVER,
+                Role::Owner(_) => topic.used_at + self.topic_idle_ms,
+            });
+        }
+        if let Role::Owner(owned) = &topic.role {
+            deadline = deadline.min(owned.answers_due());
+        }
+        self.timers.set(slot, deadline);
+    }
+
+    fn is_forgettable(&self, slot: u32, now: Instant) -> bool {
+        let topic = &self.topics[slot as usize];
+        topic.seats.is_empty()
+            && match &topic.role {
+                Role::Follower(replica) => {
+                    !matches!(replica, Replica::Syncing) && now.since(topic.used_at) >= REPLICA_IDLE_MS
+                }
+                Role::Owner(owned) => {
+                    !owned.has_followers()
+                        && topic.log.is_empty()
+                        && now.since(topic.used_at) >= self.topic_idle_ms
+                }
+            }
+    }
+
+    fn forget(&mut self, slot: u32) {
+        let topic = self.topics.remove(slot as usize);
+        self.memory -= topic.log.memory_bytes();
+        self.timers.set(slot, Instant::NEVER);
+        // A replica that was refused has lost its name already, perhaps to another.
+        if self.names.get(&topic.name) == Some(&slot) {
+            self.names.remove(&topic.name);
+        }
+        match topic.role {
+            Role::Owner(_) => self.owned -= 1,
+            Role::Follower(replica) => {
+                if let Replica::Live { owner, .. } = replica {
+                    let worker = self.owner_of(&topic.name);
+                    self.links.send(worker, Mail::Unfollow { topic: owner });
+                }
+            }
+        }
+    }
+
+    fn answer_unless_pending(&mut self, to: usize, ticket: Ticket, publishing: Publishing) {
+        if let Publishing::Done(outcome) = publishing {
+            self.links.send(to, Mail::Answer { ticket, outcome });
+        }
+    }
+
+    /// Sends a publish or deletion to the owner, if not too many are under way there.
+    fn forward(&mut self, owner: usize, mail: impl FnOnce() -> Mail) -> Publishing {
+        let link = self.links.to(owner);
+        if !link.may_forward() {
+            return Publishing::Busy;
+        }
+        link.forwards += 1;
+        self.links.send(owner, mail());
+        Publishing::Pending
+    }
+}
+
+impl Topics for Hub {
+    fn publish(
+        &mut self,
+        now: Now,
+        topic: &TopicName,
+        message: &Arc<Message>,
+        key: Option<&IdempotencyKey>,
+        ticket: Ticket,
+    ) -> Publishing {
+        let owner = self.owner_of(topic);
+        if owner == self.worker {
+            return self.publish_here(now, owner, topic, message, key, ticket);
+        }
+        self.forward(owner, || Mail::Publish {
+            topic: topic.clone(),
+            message: Arc::clone(message),
+            key: key.cloned(),
+            ticket,
+        })
+    }
+
+    fn delete(&mut self, now: Now, topic: &TopicName, ticket: Ticket) -> Publishing {
+        let owner = self.owner_of(topic);
+        if owner == self.worker {
+            return self.delete_here(now, topic);
+        }
+        self.forward(owner, || Mail::Delete { topic: topic.clone(), ticket })
+    }
+
+    fn subscribe(
+        &mut self,
+        now: Now,
+        topic: &TopicName,
+        subscriber: ConnectionKey,
+    ) -> Result<(TopicId, u32), Refusal> {
+        let slot = match self.names.get(topic) {
+            Some(&slot) => slot,
+            None if self.owner_of(topic) == self.worker => self.begin_topic(now.instant, topic)?,
+            None => self.follow(now.instant, topic)?,
+        };
+        let seat = self.topics[slot as usize].seats.take(subscriber.slot);
+        self.arm(slot);
+        Ok((TopicId(slot), seat))
+    }
+
+    fn unsubscribe(&mut self, now: Now, topic: TopicId, seat: u32) {
+        let entry = &mut self.topics[topic.0 as usize];
+        entry.seats.leave(seat);
+        if entry.seats.is_empty() {
+            entry.used_at = now.instant;
+            self.arm(topic.0);
+        }
+    }
+
+    fn memory_left(&self) -> usize {
+        self.memory_max.saturating_sub(self.memory)
+    }
+
+    fn view(&self, topic: TopicId) -> View<'_> {
+        let topic = &self.topics[topic.0 as usize];
+        match &topic.role {
+            Role::Owner(_) => View::Live(&topic.log),
+            Role::Follower(replica) => replica.view(&topic.log),
+        }
+    }
+
+    fn name(&self, topic: TopicId) -> &TopicName {
+        &self.topics[topic.0 as usize].name
+    }
+
+    fn chunk(
+        &mut self,
+        topic: TopicId,
+        sequence: u64,
+        format: Format,
+        part: fn(&Encoded) -> Chunk,
+    ) -> Chunk {
+        let keep = self.memory < self.memory_max;
+        let topic = &mut self.topics[topic.0 as usize];
+        let before = topic.log.memory_bytes();
+        let chunk = topic.log.chunk(&topic.name, sequence, format, part, keep);
+        self.memory += topic.log.memory_bytes() - before;
+        chunk
+    }
+}
+
+#[cfg(test)]
+mod tests;

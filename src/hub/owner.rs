@@ -1,0 +1,262 @@
+//! A topic that this worker owns: it alone assigns sequence numbers, and keeps followers supplied.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::mail::{Mail, TopicKey, credit_units};
+use super::{Hub, Role};
+use crate::limits::FOLLOWER_STALL_MS;
+use crate::time::{Instant, Now};
+use crate::topic::{
+    Epoch, IdempotencyKey, Message, Outcome, Position, Publishing, Refusal, Ticket, TopicName,
+};
+
+/// What an owner knows of its topic beside the log.
+#[derive(Debug, Default)]
+pub(super) struct Ownership {
+    followers: Vec<Follower>,
+    /// Publishes that are answered when every follower was mailed the message, in sequence.
+    unanswered: VecDeque<Unanswered>,
+}
+
+/// A cursor on the log, for another worker.
+#[derive(Debug)]
+struct Follower {
+    worker: usize,
+    replica: TopicKey,
+    /// The next message to mail.
+    next: u64,
+    /// Whether it is in its link's backlog, waiting for credit.
+    waiting: bool,
+}
+
+#[derive(Debug)]
+struct Unanswered {
+    sequence: u64,
+    since: Instant,
+    /// The worker of the publisher.
+    worker: usize,
+    ticket: Ticket,
+    outcome: Outcome,
+}
+
+impl Ownership {
+    pub(super) fn has_followers(&self) -> bool {
+        !self.followers.is_empty()
+    }
+
+    /// When the oldest unanswered publish is answered, whatever its followers do.
+    pub(super) fn answers_due(&self) -> Instant {
+        self.unanswered.front().map_or(Instant::NEVER, |oldest| oldest.since + FOLLOWER_STALL_MS)
+    }
+
+    /// The first message that some follower was not mailed yet.
+    fn mailed_up_to(&self) -> u64 {
+        self.followers.iter().map(|follower| follower.next).min().unwrap_or(u64::MAX)
+    }
+}
+
+impl Hub {
+    /// Creates a topic of this worker's own.
+    pub(super) fn begin_topic(&mut self, now: Instant, topic: &TopicName) -> Result<u32, Refusal> {
+        if self.owned >= self.owned_max {
+            return Err(Refusal::TopicsUsedUp);
+        }
+        self.owned += 1;
+        Ok(self.insert(now, topic, Role::Owner(Ownership::default())))
+    }
+
+    /// Sequences a message of a topic that this worker owns. `from` is the publisher's worker.
+    pub(super) fn publish_here(
+        &mut self,
+        now: Now,
+        from: usize,
+        topic: &TopicName,
+        message: &Arc<Message>,
+        key: Option<&IdempotencyKey>,
+        ticket: Ticket,
+    ) -> Publishing {
+        if let Some(position) = key.and_then(|key| self.remembered.position(now.instant, topic, key)) {
+            return Publishing::Done(Ok(position));
+        }
+        let slot = match self.admit(now.instant, topic, message) {
+            Ok(slot) => slot,
+            Err(refusal) => return Publishing::Done(Err(refusal)),
+        };
+        let retention = self.retention;
+        let position = self.change_log(slot, |log| {
+            log.append(Arc::clone(message), now.instant);
+            let head = log.head();
+            log.trim(&retention, now.instant);
+            head
+        });
+        if let Some(key) = key {
+            self.remembered.insert(now.instant, topic.clone(), key.clone(), position);
+        }
+        self.announce(slot);
+        self.supply_followers(slot);
+        let sequence = position.sequence;
+        let Role::Owner(owned) = &mut self.topics[slot as usize].role else {
+            unreachable!("admitted to a topic of our own")
+        };
+        let answer_now = owned.unanswered.is_empty() && owned.mailed_up_to() > sequence;
+        if !answer_now {
+            let (since, outcome) = (now.instant, Ok(position));
+            owned.unanswered.push_back(Unanswered { sequence, since, worker: from, ticket, outcome });
+        }
+        self.arm(slot);
+        if answer_now { Publishing::Done(Ok(position)) } else { Publishing::Pending }
+    }
+
+    /// The topic's slot, if the message may be appended to it.
+    fn admit(&mut self, now: Instant, topic: &TopicName, message: &Message) -> Result<u32, Refusal> {
+        if message.cost_bytes() > self.retention.bytes {
+            return Err(Refusal::LargerThanLog);
+        }
+        if self.memory + message.cost_bytes() > self.memory_max {
+            return Err(Refusal::MemoryUsedUp);
+        }
+        match self.names.get(topic) {
+            Some(&slot) => Ok(slot),
+            None => self.begin_topic(now, topic),
+        }
+    }
+
+    /// Begins a new epoch of a topic that this worker owns.
+    pub(super) fn delete_here(&mut self, now: Now, topic: &TopicName) -> Publishing {
+        let Some(&slot) = self.names.get(topic) else {
+            return Publishing::Done(Err(Refusal::NoSuchTopic));
+        };
+        let epoch = Epoch::from_random(self.random.u64(..));
+        self.release_answers(now, slot, true);
+        self.change_log(slot, |log| log.reset(epoch, 1));
+        let topic = &mut self.topics[slot as usize];
+        topic.used_at = now.instant;
+        if let Role::Owner(owned) = &mut topic.role {
+            for follower in &mut owned.followers {
+                follower.next = 1;
+                let replica = follower.replica;
+                self.links.send(follower.worker, Mail::Reset { replica, epoch });
+            }
+        }
+        self.announce(slot);
+        self.arm(slot);
+        Publishing::Done(Ok(Position { epoch, sequence: 0 }))
+    }
+
+    /// Begins to supply a replica: first with what is retained.
+    pub(super) fn add_follower(
+        &mut self,
+        now: Now,
+        worker: usize,
+        topic: &TopicName,
+        replica: TopicKey,
+    ) {
+        let slot = match self.names.get(topic) {
+            Some(&slot) => slot,
+            None => match self.begin_topic(now.instant, topic) {
+                Ok(slot) => slot,
+                Err(refusal) => {
+                    self.links.send(worker, Mail::FollowRefused { replica, refusal });
+                    return;
+                }
+            },
+        };
+        let topic = self.key(slot);
+        let entry = &mut self.topics[slot as usize];
+        let (epoch, first_seq, next_seq) =
+            (entry.log.epoch(), entry.log.first_seq(), entry.log.next_seq());
+        let Role::Owner(owned) = &mut entry.role else {
+            unreachable!("only the owner of a topic is asked to be followed")
+        };
+        owned.followers.push(Follower { worker, replica, next: first_seq, waiting: false });
+        self.links.send(worker, Mail::Followed { replica, topic, epoch, first_seq, next_seq });
+        self.supply_followers(slot);
+        self.arm(slot);
+    }
+
+    pub(super) fn remove_follower(&mut self, now: Now, worker: usize, topic: TopicKey) {
+        let Some(slot) = self.live(topic) else { return };
+        let topic = &mut self.topics[slot as usize];
+        if let Role::Owner(owned) = &mut topic.role {
+            owned.followers.retain(|follower| follower.worker != worker);
+            topic.used_at = now.instant;
+        }
+        self.release_answers(now, slot, false);
+        self.arm(slot);
+    }
+
+    /// A follower's worker took in what it was sent; whoever waits there goes on, in turn.
+    pub(super) fn handle_credit(&mut self, now: Now, worker: usize, units: u32) {
+        self.links.to(worker).credit += i64::from(units);
+        while self.links.to(worker).credit > 0 {
+            let Some(key) = self.links.to(worker).backlog.pop_front() else { return };
+            let Some(slot) = self.live(key) else { continue };
+            self.supply(slot, worker);
+            self.release_answers(now, slot, false);
+        }
+    }
+
+    /// Mails every follower what it has not got, as far as its worker has credit.
+    fn supply_followers(&mut self, slot: u32) {
+        let Role::Owner(owned) = &self.topics[slot as usize].role else { return };
+        for index in 0..owned.followers.len() {
+            let Role::Owner(owned) = &self.topics[slot as usize].role else { return };
+            let follower = &owned.followers[index];
+            if !follower.waiting {
+                let worker = follower.worker;
+                self.supply(slot, worker);
+            }
+        }
+    }
+
+    /// Mails the follower at `worker` what it has not got; without credit it waits in the backlog.
+    fn supply(&mut self, slot: u32, worker: usize) {
+        let key = self.key(slot);
+        let topic = &mut self.topics[slot as usize];
+        let Role::Owner(owned) = &mut topic.role else { return };
+        let Some(follower) = owned.followers.iter_mut().find(|follower| follower.worker == worker) else {
+            return;
+        };
+        let replica = follower.replica;
+        let first_seq = topic.log.first_seq();
+        if follower.next < first_seq {
+            follower.next = first_seq;
+            self.links.send(worker, Mail::Skip { replica, first_seq });
+        }
+        while let Some((message, appended_at)) = topic.log.entry(follower.next) {
+            let link = self.links.to(worker);
+            if link.credit <= 0 {
+                link.backlog.push_back(key);
+                follower.waiting = true;
+                return;
+            }
+            link.credit -= i64::from(credit_units(message));
+            let message = Arc::clone(message);
+            self.links.send(worker, Mail::Append { replica, message, appended_at });
+            follower.next += 1;
+        }
+        follower.waiting = false;
+    }
+
+    /// Answers publishes whose message every follower was mailed, and with `overdue` also those that
+    /// waited too long.
+    pub(super) fn release_answers(&mut self, now: Now, slot: u32, overdue: bool) {
+        let Role::Owner(owned) = &mut self.topics[slot as usize].role else { return };
+        let mailed_up_to = owned.mailed_up_to();
+        while let Some(oldest) = owned.unanswered.front() {
+            let late = overdue && now.instant.since(oldest.since) >= FOLLOWER_STALL_MS;
+            if oldest.sequence >= mailed_up_to && !late {
+                break;
+            }
+            let Some(Unanswered { worker, ticket, outcome, .. }) = owned.unanswered.pop_front() else {
+                break;
+            };
+            if worker == self.worker {
+                self.answers.push_back((ticket, outcome));
+            } else {
+                self.links.send(worker, Mail::Answer { ticket, outcome });
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! A timer wheel: one deadline for each of many slots, set and cancelled in constant time.
+//!
+//! Deadlines are mostly pushed back (every delivery postpones the next heartbeat). So moving a deadline
+//! to a later moment only writes it down; the wheel finds out when the old moment comes, and files the
+//! slot anew. Deadlines beyond the wheel's horizon are filed at the horizon and found again there.
+
+use crate::time::Instant;
+
+/// log2 of the milliseconds in one step of the wheel. A timer fires up to one step late, never early.
+const STEP_BITS: u32 = 4;
+/// Buckets of the wheel; with 16 ms each, the horizon is 65 s.
+const BUCKETS: usize = 4096;
+/// No node, no bucket.
+const NONE: u32 = u32::MAX;
+
+/// Deadlines of slots 0, 1, 2 …, each slot having one or none.
+#[derive(Debug)]
+pub struct Timers {
+    nodes: Vec<Node>,
+    /// First node of each bucket's doubly linked list.
+    heads: Box<[u32; BUCKETS]>,
+    /// A bit for each bucket that is not empty.
+    occupied: Box<[u64; BUCKETS / 64]>,
+    /// The step that is looked at next: everything before it has fired.
+    step: u64,
+    armed: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    /// When the slot wants to be told; [`Instant::NEVER`] when it does not.
+    deadline: Instant,
+    /// The step at which the wheel looks at it: at or before that of `deadline`.
+    filed_at: u64,
+    previous: u32,
+    next: u32,
+}
+
+impl Node {
+    const IDLE: Self =
+        Self { deadline: Instant::NEVER, filed_at: u64::MAX, previous: NONE, next: NONE };
+
+    const fn is_filed(&self) -> bool {
+        self.filed_at != u64::MAX
+    }
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            heads: Box::new([NONE; BUCKETS]),
+            occupied: Box::new([0; BUCKETS / 64]),
+            step: 0,
+            armed: 0,
+        }
+    }
+}
+
+impl Timers {
+    /// Sets the slot's one deadline, replacing what it had; [`Instant::NEVER`] cancels it.
+    pub fn set(&mut self, slot: u32, deadline: Instant) {
+        let index = slot as usize;
+        if index >= self.nodes.len() {
+            if deadline == Instant::NEVER {
+                return;
+            }
+            self.nodes.resize(index + 1, Node::IDLE);
+        }
+        let node = &mut self.nodes[index];
+        node.deadline = deadline;
+        if deadline == Instant::NEVER {
+            if node.is_filed() {
+                self.unlink(slot);
+            }
+        } else if !node.is_filed() {
+            self.link(slot);
+        } else if step_of(deadline) < node.filed_at {
+            self.unlink(slot);
+            self.link(slot);
+        }
+    }
+
+    /// The next slot whose deadline has come; it has none from then on. Call until `None`, or until the
+    /// tick's budget is used up.
+    pub fn poll(&mut self, now: Instant) -> Option<u32> {
+        let now_step = now.as_ms() >> STEP_BITS;
+        if self.armed == 0 {
+            self.step = self.step.max(now_step);
+            return None;
+        }
+        while self.step <= now_step {
+            let slot = self.heads[bucket(self.step)];
+            if slot == NONE {
+                match self.next_occupied() {
+                    Some(step) if step <= now_step => self.step = step,
+                    _ => {
+                        self.step = now_step;
+                        return None;
+                    }
+                }
+                continue;
+            }
+            self.unlink(slot);
+            if step_of(self.nodes[slot as usize].deadline) <= now_step {
+                self.nodes[slot as usize].deadline = Instant::NEVER;
+                return Some(slot);
+            }
+            self.link(slot);
+        }
+        None
+    }
+
+    /// When [`Timers::poll`] should be called next: at or before the earliest deadline.
+    pub fn next_deadline(&self) -> Instant {
+        self.next_occupied().map_or(Instant::NEVER, |step| Instant::from_ms(step << STEP_BITS))
+    }
+
+    /// How many slots have a deadline.
+    pub fn armed(&self) -> usize {
+        self.armed
+    }
+
+    /// The first step from the present one on whose bucket is not empty.
+    fn next_occupied(&self) -> Option<u64> {
+        if self.armed == 0 {
+            return None;
+        }
+        let start = bucket(self.step);
+        let words = self.occupied.len();
+        // The start's word is looked at twice: first from the start on, at last before it.
+        (0..=words).find_map(|distance| {
+            let word = (start / 64 + distance) % words;
+            let mask = match distance {
+                0 => u64::MAX << (start % 64),
+                _ if distance == words => !(u64::MAX << (start % 64)),
+                _ => u64::MAX,
+            };
+            let bits = self.occupied[word] & mask;
+            (bits != 0).then(|| {
+                let found = word * 64 + bits.trailing_zeros() as usize;
+                self.step + ((found + BUCKETS - start) % BUCKETS) as u64
+            })
+        })
+    }
+
+    fn link(&mut self, slot: u32) {
+        let wanted = step_of(self.nodes[slot as usize].deadline);
+        let filed_at = wanted.clamp(self.step, self.step + BUCKETS as u64 - 1);
+        let bucket = bucket(filed_at);
+        let next = std::mem::replace(&mut self.heads[bucket], slot);
+        if next != NONE {
+            self.nodes[next as usize].previous = slot;
+        }
+        let node = &mut self.nodes[slot as usize];
+        (node.filed_at, node.previous, node.next) = (filed_at, NONE, next);
+        self.occupied[bucket / 64] |= 1 << (bucket % 64);
+        self.armed += 1;
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let Node { filed_at, previous, next, .. } = self.nodes[slot as usize];
+        if next != NONE {
+            self.nodes[next as usize].previous = previous;
+        }
+        if previous != NONE {
+            self.nodes[previous as usize].next = next;
+        } else {
+            let bucket = bucket(filed_at);
+            self.heads[bucket] = next;
+            if next == NONE {
+                self.occupied[bucket / 64] &= !(1 << (bucket % 64));
+            }
+        }
+        self.nodes[slot as usize].filed_at = u64::MAX;
+        self.armed -= 1;
+    }
+}
+
+/// The step at whose beginning `deadline` has passed.
+const fn step_of(deadline: Instant) -> u64 {
+    deadline.as_ms().div_ceil(1 << STEP_BITS)
+}
+
+const fn bucket(step: u64) -> usize {
+    (step % BUCKETS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn it_fires_what_a_sorted_map_would_fire_whatever_is_set_moved_and_cancelled() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..50 {
+            let mut timers = Timers::default();
+            let mut model: BTreeMap<u32, u64> = BTreeMap::new();
+            let mut now = 0;
+            for _ in 0..400 {
+                let slot = random.u32(0..20);
+                match random.u8(0..4) {
+                    0 => {
+                        timers.set(slot, Instant::NEVER);
+                        model.remove(&slot);
+                    }
+                    1 => now += random.u64(0..30_000),
+                    _ => {
+                        let deadline = now + random.u64(0..200_000);
+                        timers.set(slot, Instant::from_ms(deadline));
+                        model.insert(slot, deadline);
+                    }
+                }
+                while let Some(slot) = timers.poll(Instant::from_ms(now)) {
+                    let deadline = model.remove(&slot).expect("only what was set fires");
+                    assert!(deadline <= now, "{slot} fired early");
+                }
+                for (slot, deadline) in &model {
+                    assert!(deadline + 16 > now, "{slot} is late: {deadline} at {now}");
+                }
+                assert_eq!(timers.armed(), model.len());
+                let earliest = model.values().min().copied().unwrap_or(u64::MAX);
+                let next = timers.next_deadline().as_ms();
+                assert!(next <= earliest.saturating_add(16), "{next} > {earliest}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_is_pushed_back_all_the_time_is_filed_only_when_the_old_moment_comes() {
+        let mut timers = Timers::default();
+        timers.set(0, Instant::from_ms(1_000));
+        let filed = timers.nodes[0].filed_at;
+        timers.set(0, Instant::from_ms(9_000));
+        assert_eq!(timers.nodes[0].filed_at, filed);
+        assert_eq!(timers.poll(Instant::from_ms(1_100)), None);
+        assert_eq!(timers.poll(Instant::from_ms(9_016)), Some(0));
+    }
+
+    #[test]
+    fn without_timers_there_is_nothing_to_wait_for() {
+        let mut timers = Timers::default();
+        assert_eq!(timers.next_deadline(), Instant::NEVER);
+        timers.set(3, Instant::from_ms(5));
+        timers.set(3, Instant::NEVER);
+        assert_eq!(timers.next_deadline(), Instant::NEVER);
+        assert_eq!(timers.poll(Instant::from_ms(100)), None);
+    }
+}

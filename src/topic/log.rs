@@ -1,0 +1,259 @@
+//! The bounded, append-only log of one topic: all that this server remembers of messages.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::cursor::{Epoch, Position};
+use super::encoding::{Encoded, Format};
+use super::message::Message;
+use super::name::TopicName;
+use crate::buffer::Chunk;
+use crate::time::Instant;
+
+/// How much a log retains. Each bound holds on its own.
+#[derive(Copy, Clone, Debug)]
+pub struct Retention {
+    /// Messages, at least 1.
+    pub messages: usize,
+    /// Bytes, as [`Message::cost_bytes`] counts them.
+    pub bytes: usize,
+    /// Milliseconds since a message was appended here.
+    pub age_ms: u64,
+}
+
+/// Retained messages of one topic in one epoch, with dense sequence numbers.
+///
+/// ```text
+///   1 … first_seq-1     first_seq … next_seq-1        next_seq
+///   trimmed             entries                       assigned to the next message
+/// ```
+#[derive(Debug)]
+pub struct Log {
+    epoch: Epoch,
+    /// Counts the epochs that this log has had in this process. Subscriptions remember it, as it is
+    /// half as long as an epoch.
+    life: u32,
+    /// Invariant: the sequence of `entries[0]`, or of the next message if there is none. At least 1.
+    first_seq: u64,
+    entries: VecDeque<Entry>,
+    /// Invariant: the sum of the entries' `cost_bytes`.
+    bytes: usize,
+    /// Invariant: the sum of the entries' `encoded_bytes`.
+    encoded_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    message: Arc<Message>,
+    appended_at: Instant,
+    encoded: [Option<Box<Encoded>>; Format::COUNT],
+}
+
+impl Entry {
+    fn encoded_bytes(&self) -> usize {
+        self.encoded.iter().flatten().map(|encoded| encoded.cost_bytes()).sum()
+    }
+}
+
+impl Log {
+    /// An empty log whose next message has the sequence `first_seq`.
+    pub const fn new(epoch: Epoch, first_seq: u64) -> Self {
+        let (entries, life) = (VecDeque::new(), 0);
+        Self { epoch, life, first_seq, entries, bytes: 0, encoded_bytes: 0 }
+    }
+
+    /// Begins another epoch: everything is forgotten, the next message is `first_seq`.
+    pub fn reset(&mut self, epoch: Epoch, first_seq: u64) {
+        let life = self.life.wrapping_add(1);
+        *self = Self { life, ..Self::new(epoch, first_seq) };
+    }
+
+    /// Appends a message and returns its sequence. It is retained until [`Log::trim`].
+    pub fn append(&mut self, message: Arc<Message>, now: Instant) -> u64 {
+        let sequence = self.next_seq();
+        self.bytes += message.cost_bytes();
+        self.entries.push_back(Entry { message, appended_at: now, encoded: Default::default() });
+        sequence
+    }
+
+    /// Forgets everything and continues at `sequence`, which lies ahead: what is between is a gap to
+    /// every cursor.
+    pub fn skip_to(&mut self, sequence: u64) {
+        assert!(sequence >= self.next_seq(), "a log only moves forward");
+        self.first_seq = sequence;
+        self.entries = VecDeque::new();
+        (self.bytes, self.encoded_bytes) = (0, 0);
+    }
+
+    /// Forgets the oldest messages until every bound of `retention` holds.
+    pub fn trim(&mut self, retention: &Retention, now: Instant) {
+        while let Some(oldest) = self.entries.front() {
+            let fits = self.entries.len() <= retention.messages
+                && self.bytes <= retention.bytes
+                && now.since(oldest.appended_at) < retention.age_ms;
+            if fits {
+                break;
+            }
+            self.bytes -= oldest.message.cost_bytes();
+            self.encoded_bytes -= oldest.encoded_bytes();
+            self.entries.pop_front();
+            self.first_seq += 1;
+        }
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
+    /// When the oldest message reaches its age; [`Instant::NEVER`] if there is none.
+    pub fn oldest_expires(&self, retention: &Retention) -> Instant {
+        self.entries.front().map_or(Instant::NEVER, |entry| entry.appended_at + retention.age_ms)
+    }
+
+    /// The message with this sequence and when it was appended, if it is retained.
+    pub fn entry(&self, sequence: u64) -> Option<(&Arc<Message>, Instant)> {
+        self.entries.get(self.index(sequence)?).map(|entry| (&entry.message, entry.appended_at))
+    }
+
+    /// The bytes of a retained message in one format, encoded now if nobody needed it before. `part`
+    /// takes what is wanted of it. With `keep` false a new encoding is not remembered.
+    ///
+    /// # Panics
+    /// If the message is not retained: cursors are checked by [`super::Edge::due`].
+    pub fn chunk(
+        &mut self,
+        topic: &TopicName,
+        sequence: u64,
+        format: Format,
+        part: fn(&Encoded) -> Chunk,
+        keep: bool,
+    ) -> Chunk {
+        let index = self.index(sequence).expect("the caller has checked its cursor");
+        let entry = self.entries.get_mut(index).expect("the caller has checked its cursor");
+        let place = &mut entry.encoded[format as usize];
+        if let Some(encoded) = place {
+            return part(encoded);
+        }
+        let id = Position { epoch: self.epoch, sequence }.text();
+        let encoded = Encoded::new(format, topic.as_str(), &id, &entry.message);
+        let chunk = part(&encoded);
+        if keep {
+            self.encoded_bytes += encoded.cost_bytes();
+            *place = Some(Box::new(encoded));
+        }
+        chunk
+    }
+
+    fn index(&self, sequence: u64) -> Option<usize> {
+        sequence.checked_sub(self.first_seq).and_then(|index| usize::try_from(index).ok())
+    }
+
+    /// Which life of the topic this is.
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Which of this log's epochs this is.
+    pub const fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// The oldest message retained, or the next one if there is none.
+    pub const fn first_seq(&self) -> u64 {
+        self.first_seq
+    }
+
+    /// The sequence of the next message.
+    pub fn next_seq(&self) -> u64 {
+        self.first_seq + self.entries.len() as u64
+    }
+
+    /// The position of a reader who has everything.
+    pub fn head(&self) -> Position {
+        Position { epoch: self.epoch, sequence: self.next_seq() - 1 }
+    }
+
+    /// Whether no message is retained.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many messages are retained.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes of memory of the messages and their encodings.
+    pub const fn memory_bytes(&self) -> usize {
+        self.bytes + self.encoded_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGE: Retention = Retention { messages: 1 << 20, bytes: 1 << 40, age_ms: 1 << 40 };
+
+    fn message(bytes: usize) -> Arc<Message> {
+        Arc::new(Message::new(vec![b'x'; bytes], None, None, 0).unwrap())
+    }
+
+    fn log(messages: usize) -> Log {
+        let mut log = Log::new(Epoch::from_random(9), 1);
+        for at in 0..messages {
+            log.append(message(10), Instant::from_ms(at as u64 * 100));
+        }
+        log
+    }
+
+    #[test]
+    fn sequences_are_dense_and_begin_at_one() {
+        let mut log = log(0);
+        assert_eq!(log.append(message(1), Instant::default()), 1);
+        assert_eq!(log.append(message(1), Instant::default()), 2);
+        assert_eq!((log.first_seq(), log.next_seq(), log.head().sequence), (1, 3, 2));
+    }
+
+    #[test]
+    fn each_bound_of_the_retention_holds_alone_and_with_the_others() {
+        let now = Instant::from_ms(1_000);
+        let cost = message(10).cost_bytes();
+        let cases = [
+            (Retention { messages: 3, ..LARGE }, 8),
+            (Retention { bytes: 4 * cost, ..LARGE }, 7),
+            (Retention { age_ms: 450, ..LARGE }, 7),
+            (Retention { messages: 5, bytes: 2 * cost, age_ms: 950 }, 9),
+            (Retention { messages: 1, bytes: 1, age_ms: 1 }, 11),
+        ];
+        for (retention, first_seq) in cases {
+            let mut log = log(10);
+            log.trim(&retention, now);
+            assert_eq!(log.first_seq(), first_seq, "{retention:?}");
+            assert_eq!(log.next_seq(), 11);
+            assert_eq!(log.memory_bytes(), log.len() * cost);
+        }
+    }
+
+    #[test]
+    fn encodings_are_made_once_counted_and_forgotten_with_their_message() {
+        let topic = TopicName::parse(b"t").unwrap();
+        let mut log = log(2);
+        let before = log.memory_bytes();
+        let first = log.chunk(&topic, 1, Format::Sse, Encoded::framed, true);
+        let second = log.chunk(&topic, 1, Format::Sse, Encoded::framed, true);
+        assert!(std::ptr::eq(first.as_slice(), second.as_slice()), "the same bytes are shared");
+        assert!(log.memory_bytes() > before);
+        let kept = log.memory_bytes();
+        log.chunk(&topic, 2, Format::Sse, Encoded::framed, false);
+        assert_eq!(log.memory_bytes(), kept);
+        log.trim(&Retention { messages: 1, ..LARGE }, Instant::default());
+        assert_eq!(log.memory_bytes(), before / 2);
+    }
+
+    #[test]
+    fn another_epoch_begins_empty() {
+        let mut log = log(3);
+        log.reset(Epoch::from_random(5), 1);
+        assert_eq!((log.life(), log.next_seq(), log.memory_bytes()), (1, 1, 0));
+    }
+}

@@ -1,0 +1,109 @@
+//! What a connection needs of the topics. The hub provides it; the two never meet but in the worker.
+
+use std::sync::Arc;
+
+use super::cursor::Position;
+use super::encoding::{Encoded, Format};
+use super::log::Log;
+use super::message::{IdempotencyKey, Message};
+use super::name::TopicName;
+use crate::buffer::Chunk;
+use crate::key::ConnectionKey;
+use crate::time::Now;
+
+/// A topic inside its worker's hub, valid while somebody is subscribed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicId(pub u32);
+
+/// Which request of which connection an answer belongs to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Who asked.
+    pub connection: ConnectionKey,
+    /// The asker's own count of its requests.
+    pub number: u32,
+}
+
+/// Why a topic cannot do what is asked.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The number of topics is at its cap and this one is new.
+    TopicsUsedUp,
+    /// The memory for messages is used up.
+    MemoryUsedUp,
+    /// The message alone is larger than its topic may be.
+    LargerThanLog,
+    /// There is no such topic.
+    NoSuchTopic,
+}
+
+/// The end of a publish (the message's position) or of a deletion (the new epoch's beginning).
+pub type Outcome = Result<Position, Refusal>;
+
+/// How a publish or a deletion goes on.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Publishing {
+    /// It is done.
+    Done(Outcome),
+    /// The outcome comes later, under the ticket.
+    Pending,
+    /// Too many are under way; nothing was done. Ask again when told.
+    Busy,
+}
+
+/// What there is to see of a topic that somebody subscribed to.
+#[derive(Debug)]
+pub enum View<'a> {
+    /// Its owner is being asked; the subscriber is told when there is more to see.
+    Syncing,
+    /// Its owner refused.
+    Refused(Refusal),
+    /// The log, or the replica of it.
+    Live(&'a Log),
+}
+
+/// The topics of a worker.
+pub trait Topics {
+    /// Publishes. `ticket` names the answer if it comes later.
+    fn publish(
+        &mut self,
+        now: Now,
+        topic: &TopicName,
+        message: &Arc<Message>,
+        key: Option<&IdempotencyKey>,
+        ticket: Ticket,
+    ) -> Publishing;
+
+    /// Empties a topic's log and begins a new epoch.
+    fn delete(&mut self, now: Now, topic: &TopicName, ticket: Ticket) -> Publishing;
+
+    /// Subscribes: `subscriber` is visited whenever there may be something new. Returns the topic and the
+    /// subscriber's seat, to leave it by.
+    fn subscribe(
+        &mut self,
+        now: Now,
+        topic: &TopicName,
+        subscriber: ConnectionKey,
+    ) -> Result<(TopicId, u32), Refusal>;
+
+    /// Ends a subscription.
+    fn unsubscribe(&mut self, now: Now, topic: TopicId, seat: u32);
+
+    /// Bytes of memory that messages and bodies under way may still use.
+    fn memory_left(&self) -> usize;
+
+    /// What there is to see of a topic. The caller is subscribed.
+    fn view(&self, topic: TopicId) -> View<'_>;
+
+    /// The topic's name. The caller is subscribed.
+    fn name(&self, topic: TopicId) -> &TopicName;
+
+    /// The bytes of a message that [`super::Edge::due`] said is there.
+    fn chunk(
+        &mut self,
+        topic: TopicId,
+        sequence: u64,
+        format: Format,
+        part: fn(&Encoded) -> Chunk,
+    ) -> Chunk;
+}
