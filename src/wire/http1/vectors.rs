@@ -1,0 +1,1 @@
+//! Replays the pages in tests/vectors.
