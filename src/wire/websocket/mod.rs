@@ -15,5 +15,7 @@
 //! what follows an error are decided by the connection; nothing here waits or remembers a clock.
 
 pub mod handshake;
+pub mod mask;
+pub mod utf8;
 
 pub use handshake::{HandshakeError, accept_key, check_version, offers_subprotocol};
