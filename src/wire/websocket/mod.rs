@@ -14,8 +14,20 @@
 //! so the three reserved bits are always an error. When to ping, how long to wait for a close and
 //! what follows an error are decided by the connection; nothing here waits or remembers a clock.
 
+pub mod close;
+pub mod error;
+pub mod frame;
 pub mod handshake;
 pub mod mask;
+pub mod message;
+pub mod properties;
 pub mod utf8;
 
+#[cfg(test)]
+mod client;
+
+pub use close::{CloseCode, parse_close};
+pub use error::ProtocolError;
+pub use frame::{Opcode, encode_close, encode_frame, encode_header, parse_header};
 pub use handshake::{HandshakeError, accept_key, check_version, offers_subprotocol};
+pub use message::{Incoming, MessageLimits, MessageReader};
