@@ -25,6 +25,10 @@ pub mod utf8;
 
 #[cfg(test)]
 mod client;
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod vectors;
 
 pub use close::{CloseCode, parse_close};
 pub use error::ProtocolError;
