@@ -280,6 +280,17 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_of_method_and_request_line_are_exact() {
+        let method = |bytes: usize| find(format!("{} /", "M".repeat(bytes)).as_bytes());
+        assert_eq!(method(32), Ok(None));
+        assert_eq!(method(33), Err(HeadError::MethodTooLong));
+        let line_bytes_max = LIMITS.target_bytes_max + 32;
+        let line = |bytes: usize| find(format!("{:a<bytes$}", "GET /").as_bytes());
+        assert_eq!(line(line_bytes_max), Ok(None));
+        assert_eq!(line(line_bytes_max + 1), Err(HeadError::UriTooLong));
+    }
+
+    #[test]
     fn a_long_target_is_refused_before_its_line_ends() {
         let bytes = [b"GET /".as_slice(), &vec![b'a'; 70_000]].concat();
         assert_eq!(find(&bytes), Err(HeadError::UriTooLong));
