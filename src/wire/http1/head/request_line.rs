@@ -96,7 +96,8 @@ impl<'a> RequestLine<'a> {
         else {
             return Err(HeadError::InvalidRequestLine);
         };
-        if target.is_empty() || parse_version(last).is_err() || last.len() != b"HTTP/1.1".len() {
+        // The line ends in a version, which must be all that is behind the last space.
+        if target.is_empty() || last.len() != b"HTTP/1.1".len() {
             return Err(HeadError::InvalidRequestLine);
         }
         if target.len() > limits.target_bytes_max {
@@ -222,6 +223,13 @@ mod tests {
         let line = |bytes: usize| format!("GET /{} HTTP/1.1", "a".repeat(bytes - 1));
         assert!(parse(&line(LIMITS.target_bytes_max)).is_ok());
         assert_eq!(parse(&line(LIMITS.target_bytes_max + 1)), Err(HeadError::UriTooLong));
+    }
+
+    #[test]
+    fn the_version_stands_alone_behind_the_last_space() {
+        for line in ["GET / XHTTP/1.1", "GET /HTTP/1.1", "GET  HTTP/1.1", "GET / / HTTP/1.1"] {
+            assert_eq!(parse(line), Err(HeadError::InvalidRequestLine), "{line}");
+        }
     }
 
     #[test]

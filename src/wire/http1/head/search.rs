@@ -24,13 +24,16 @@ pub struct HeadLimits {
 pub(super) const FIELDS_MAX: usize = 128;
 
 /// No method in the IANA registry is longer than 17 bytes.
-const METHOD_BYTES_MAX: u32 = 32;
+const METHOD_BYTES_MAX: usize = 32;
 
 /// What a request line may have besides its target: method, two spaces, version.
 const AROUND_TARGET_BYTES: usize = 32;
 
 /// RFC 9112 §2.2 asks for one at least; some clients send CRLF behind a body.
 const EMPTY_LINES_MAX: u8 = 2;
+
+/// Where a search can be: a head of 2 GiB is too large under any limit.
+const MAX_EXAMINED: usize = i32::MAX as usize;
 
 /// Incremental search for the end of a request head: no byte is looked at twice, but for the eight
 /// of the version at the end of the request line.
@@ -81,15 +84,13 @@ impl HeadSearch {
         bytes: &[u8],
         limits: &HeadLimits,
     ) -> Result<Option<usize>, HeadError> {
-        let bytes_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
-        let seen = usize::try_from(self.examined).unwrap_or(usize::MAX);
-        for byte in bytes.get(seen..).unwrap_or_default() {
-            if self.place == Place::Found {
-                break;
-            }
-            if self.examined >= bytes_max {
-                return Err(self.too_large());
-            }
+        let bytes_max = limits.head_bytes_max.min(MAX_EXAMINED);
+        let seen = usize::try_from(self.examined).unwrap_or(MAX_EXAMINED);
+        let mut fresh = bytes.get(seen..bytes.len().min(bytes_max)).unwrap_or_default();
+        while self.place != Place::Found {
+            let plain = self.plain_bytes(fresh, limits);
+            self.advance(plain);
+            let Some([byte, rest @ ..]) = fresh.get(plain..) else { break };
             let next = self.step(*byte, limits)?;
             if self.place == Place::TargetCr {
                 // RFC 9112 §2.3: HTTP/0.9, or no HTTP, is not waited for.
@@ -99,19 +100,41 @@ impl HeadSearch {
                 self.empty_lines = self.empty_lines.saturating_add(1);
             }
             self.place = next;
-            self.examined = self.examined.saturating_add(1);
+            self.advance(1);
+            fresh = rest;
         }
         match self.place {
             Place::Found => Ok(usize::try_from(self.examined).ok()),
-            _ if self.examined >= bytes_max => Err(self.too_large()),
+            _ if bytes.len() >= bytes_max => Err(self.too_large()),
             _ => Ok(None),
         }
+    }
+
+    /// How many of the next bytes change nothing, because they stand inside a line.
+    fn plain_bytes(&self, fresh: &[u8], limits: &HeadLimits) -> usize {
+        let fresh = match self.place {
+            Place::Field => fresh,
+            Place::Target => {
+                let room = line_bytes_max(limits).saturating_sub(self.line_bytes());
+                fresh.get(..room).unwrap_or(fresh)
+            }
+            _ => return 0,
+        };
+        let plain = fresh.iter().position(|byte| *byte <= b'\r').unwrap_or(fresh.len());
+        #[cfg(test)]
+        tests::count_looks(plain);
+        plain
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.examined = self.examined.saturating_add(bytes);
     }
 
     /// Where `byte` leads from here.
     fn step(&self, byte: u8, limits: &HeadLimits) -> Result<Place, HeadError> {
         #[cfg(test)]
-        tests::count_look();
+        tests::count_looks(1);
         match (self.place, byte) {
             (Place::StartCr, b'\n') => Ok(Place::Start),
             (Place::TargetCr | Place::FieldCr, b'\n') => Ok(Place::FieldStart),
@@ -133,7 +156,7 @@ impl HeadSearch {
             (Place::Start | Place::Method, _) if !is_token_byte(byte) => {
                 Err(HeadError::InvalidMethod)
             }
-            (Place::Method, _) if self.line_bytes() >= u64::from(METHOD_BYTES_MAX) => {
+            (Place::Method, _) if self.line_bytes() >= METHOD_BYTES_MAX => {
                 Err(HeadError::MethodTooLong)
             }
             (Place::Start | Place::Method, _) => Ok(Place::Method),
@@ -144,20 +167,20 @@ impl HeadSearch {
     }
 
     /// Bytes of the request line before the one being looked at.
-    fn line_bytes(&self) -> u64 {
-        u64::from(self.examined).saturating_sub(self.start())
+    fn line_bytes(&self) -> usize {
+        let examined = usize::try_from(self.examined).unwrap_or(MAX_EXAMINED);
+        examined.saturating_sub(self.start())
     }
 
     /// Where the request line begins.
-    fn start(&self) -> u64 {
-        u64::from(self.empty_lines).saturating_mul(2)
+    fn start(&self) -> usize {
+        usize::from(self.empty_lines).saturating_mul(b"\r\n".len())
     }
 
     /// The request line without its end, when `examined` stands on the LF of that.
     fn request_line<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        let start = usize::from(self.empty_lines).saturating_mul(2);
-        let end = usize::try_from(self.examined).unwrap_or(usize::MAX).saturating_sub(1);
-        bytes.get(start..end).unwrap_or_default()
+        let end = usize::try_from(self.examined).unwrap_or(MAX_EXAMINED).saturating_sub(1);
+        bytes.get(self.start()..end).unwrap_or_default()
     }
 
     fn too_large(&self) -> HeadError {
@@ -169,8 +192,8 @@ impl HeadSearch {
     }
 }
 
-fn line_bytes_max(limits: &HeadLimits) -> u64 {
-    u64::try_from(limits.target_bytes_max.saturating_add(AROUND_TARGET_BYTES)).unwrap_or(u64::MAX)
+fn line_bytes_max(limits: &HeadLimits) -> usize {
+    limits.target_bytes_max.saturating_add(AROUND_TARGET_BYTES)
 }
 
 #[cfg(test)]
@@ -184,8 +207,8 @@ mod tests {
         static LOOKS: Cell<usize> = const { Cell::new(0) };
     }
 
-    pub(super) fn count_look() {
-        LOOKS.set(LOOKS.get() + 1);
+    pub(super) fn count_looks(bytes: usize) {
+        LOOKS.set(LOOKS.get() + bytes);
     }
 
     fn find(bytes: &[u8]) -> Result<Option<usize>, HeadError> {
@@ -277,6 +300,17 @@ mod tests {
         assert_eq!(HeadSearch::default().find_end(&bytes[..39], &limits), Ok(None));
         let answer = HeadSearch::default().find_end(&bytes[..40], &limits);
         assert_eq!(answer, Err(HeadError::HeadTooLarge));
+    }
+
+    #[test]
+    fn the_limits_of_method_and_request_line_are_exact() {
+        let method = |bytes: usize| find(format!("{} /", "M".repeat(bytes)).as_bytes());
+        assert_eq!(method(32), Ok(None));
+        assert_eq!(method(33), Err(HeadError::MethodTooLong));
+        let line_bytes_max = LIMITS.target_bytes_max + 32;
+        let line = |bytes: usize| find(format!("{:a<bytes$}", "GET /").as_bytes());
+        assert_eq!(line(line_bytes_max), Ok(None));
+        assert_eq!(line(line_bytes_max + 1), Err(HeadError::UriTooLong));
     }
 
     #[test]
