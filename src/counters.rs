@@ -32,6 +32,29 @@ pub struct Counters {
     pub body_bytes: u64,
 }
 
+/// Numbers about a hub, for metrics.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct HubGauges {
+    /// Topics owned.
+    pub topics: usize,
+    /// Replicas held.
+    pub replicas: usize,
+    /// Bytes of messages and their encodings, in logs and replicas.
+    pub memory_bytes: usize,
+    /// Letters that wait to be sent.
+    pub mail_waiting: usize,
+}
+
+impl HubGauges {
+    /// Adds another hub's numbers.
+    pub fn add(&mut self, other: &Self) {
+        self.topics += other.topics;
+        self.replicas += other.replicas;
+        self.memory_bytes += other.memory_bytes;
+        self.mail_waiting += other.mail_waiting;
+    }
+}
+
 /// A way of waiting, for counting.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Wire {

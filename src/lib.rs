@@ -15,11 +15,14 @@
 
 pub mod buffer;
 pub mod config;
+pub mod connection;
 pub mod counters;
 pub mod hub;
 pub mod key;
 pub mod limits;
+pub mod reactor;
 pub mod time;
 pub mod timers;
 pub mod topic;
 pub mod wire;
+pub mod worker;

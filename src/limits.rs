@@ -87,9 +87,6 @@ pub struct Limits {
     /// Pings per second that a client may send
     #[arg(long, env = "TIDINGS_PINGS_PER_SECOND", value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Limits: WebSocket")]
     pub pings_per_second: u16,
-    /// Time for a peer to answer a WebSocket close
-    #[arg(long = "close-wait", env = "TIDINGS_CLOSE_WAIT", value_name = "SECONDS", default_value = "5", value_parser = parse_seconds, help_heading = "Limits: WebSocket")]
-    pub close_wait_ms: u64,
 
     /// Messages that a topic retains
     #[arg(long, env = "TIDINGS_LOG_MESSAGES", value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits: topics")]

@@ -30,6 +30,7 @@ use self::owner::Ownership;
 use self::seats::Seats;
 use crate::buffer::Chunk;
 use crate::config::Config;
+use crate::counters::HubGauges;
 use crate::key::ConnectionKey;
 use crate::limits::{DELIVERIES_PER_TURN, REPLICA_IDLE_MS, TIMERS_PER_TICK};
 use crate::time::{Instant, Now};
@@ -84,19 +85,6 @@ struct Topic {
 enum Role {
     Owner(Ownership),
     Follower(Replica),
-}
-
-/// Numbers about a hub, for metrics.
-#[derive(Copy, Clone, Debug, Default)]
-pub struct HubGauges {
-    /// Topics owned.
-    pub topics: usize,
-    /// Replicas held.
-    pub replicas: usize,
-    /// Bytes of messages and their encodings, in logs and replicas.
-    pub memory_bytes: usize,
-    /// Letters that wait to be sent.
-    pub mail_waiting: usize,
 }
 
 impl Hub {

@@ -57,7 +57,7 @@ impl Entry {
 
 impl Log {
     /// An empty log whose next message has the sequence `first_seq`.
-    pub const fn new(epoch: Epoch, first_seq: u64) -> Self {
+    pub fn new(epoch: Epoch, first_seq: u64) -> Self {
         let (entries, life) = (VecDeque::new(), 0);
         Self { epoch, life, first_seq, entries, bytes: 0, encoded_bytes: 0 }
     }

@@ -194,6 +194,9 @@ impl Members<'_> {
                 (payload.ok_or(CommandError::BadEncoding)?, "application/octet-stream")
             }
             Some(_) => return Err(CommandError::BadEncoding),
+            None if self.content_type.as_deref().is_some_and(is_json) => {
+                (data.get().as_bytes().to_vec(), "application/json")
+            }
             None => match string() {
                 Some(text) => (text.into_bytes(), "text/plain"),
                 None if data.get().starts_with('"') => return Err(CommandError::Malformed),
@@ -203,6 +206,12 @@ impl Members<'_> {
         let content_type = self.content_type.unwrap_or_else(|| implied.to_owned());
         Ok(Draft { topic, payload, content_type, event: self.event, key: self.key })
     }
+}
+
+/// Whether data of this type is a JSON text as it stands, a string with its quotes.
+fn is_json(content_type: &str) -> bool {
+    let media = content_type.split(';').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    media == "application/json" || media.ends_with("+json")
 }
 
 #[cfg(test)]
@@ -222,6 +231,10 @@ mod tests {
             (br#"{"b": 1}"#.to_vec(), "application/json".into())
         );
         assert_eq!(draft(r#"{"topic":"a","data":null}"#).0, b"null");
+        assert_eq!(
+            draft(r#"{"topic":"a","data":"x","content_type":"application/json"}"#).0,
+            b"\"x\""
+        );
         assert_eq!(
             draft(r#"{"topic":"a","data":"aGk=","encoding":"base64"}"#),
             (b"hi".to_vec(), "application/octet-stream".into())

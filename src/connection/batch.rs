@@ -1,0 +1,327 @@
+//! Publishing many messages with one request, reported on line by line (docs/protocol.md 5.3).
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::pending::{Pending, Verdict};
+use super::problem::Problem;
+use super::publish::body_limits;
+use super::respond;
+use super::route::Exchange;
+use super::{Connection, Phase};
+use crate::counters::CloseReason;
+use crate::limits::PUBLISHES_IN_FLIGHT_MAX;
+use crate::time::Now;
+use crate::topic::{
+    EventName, IdempotencyKey, Message, Outcome, Publishing, Ticket, TopicName, Topics,
+};
+use crate::wire::command::{Draft, parse_line};
+use crate::wire::envelope::Object;
+use crate::wire::http1::{BodyReader, Framing, LAST_CHUNK, Status, encode_chunk_size};
+
+/// Bytes of the body that are decoded in one step.
+const ROOM: usize = 16 * 1024;
+
+/// A batch under way. Its head is answered before its first line is read.
+#[derive(Debug)]
+pub struct Batch {
+    exchange: Exchange,
+    reader: BodyReader,
+    /// Decoded bytes of the body behind the last line that was taken.
+    text: Vec<u8>,
+    /// Bytes of `text` that have no line end in them.
+    searched: usize,
+    /// Bytes of `text` that the worker has counted.
+    counted: usize,
+    /// Lines taken.
+    lines: u64,
+    /// The rest of an overlong line is being skipped.
+    skipping: bool,
+    pending: Pending<Label>,
+    stalled: Option<Ready>,
+    /// Nothing more is read: the body was malformed, or the server goes away.
+    cut: bool,
+}
+
+/// What a report says beside the verdict.
+#[derive(Debug)]
+struct Label {
+    line: u64,
+    topic: Option<TopicName>,
+}
+
+/// A message that is ready to be published.
+#[derive(Debug)]
+pub struct Ready {
+    pub(super) topic: TopicName,
+    pub(super) message: Arc<Message>,
+    pub(super) key: Option<IdempotencyKey>,
+}
+
+impl Ready {
+    /// Checks everything that a line or command says.
+    pub(super) fn check(draft: Draft, now: Now) -> Result<Self, Problem> {
+        let Draft { topic, payload, content_type, event, key } = draft;
+        let topic = TopicName::parse(topic.as_bytes())?;
+        let event = event.map(|event| EventName::parse(event.as_bytes())).transpose()?;
+        let key = key.map(|key| IdempotencyKey::parse(key.as_bytes())).transpose()?;
+        let message = Message::new(payload, Some(content_type.as_bytes()), event, now.wall_ms)?;
+        Ok(Self { topic, message: Arc::new(message), key })
+    }
+}
+
+impl Batch {
+    pub(super) fn wants_read(&self) -> bool {
+        self.stalled.is_none() && self.pending.len() < PUBLISHES_IN_FLIGHT_MAX && !self.cut
+    }
+}
+
+impl Connection {
+    /// Begins a batch: answers at once, and reads on.
+    pub(super) fn begin_batch<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        framing: Framing,
+    ) {
+        if framing == Framing::None {
+            let problem = Problem::new(
+                Status::LENGTH_REQUIRED,
+                "A batch has a Content-Length or, to go on as long as it likes, Transfer-Encoding: chunked.",
+            );
+            return self.refuse(context, exchange, &problem);
+        }
+        if exchange.expects_continue {
+            self.outbox.push_static(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let mut exchange = self.settled(context, exchange);
+        exchange.persistent &= !exchange.http10;
+        self.outbox.write(|out| {
+            let head = respond::begin_head(out, context, &exchange, Status::OK)
+                .field("Content-Type", "application/x-ndjson");
+            let mut head = respond::topic_fields(head, "no-cache, no-transform")
+                .field("X-Accel-Buffering", "no");
+            if !exchange.http10 {
+                head = head.field("Transfer-Encoding", "chunked");
+            }
+            head.end();
+        });
+        self.phase = Phase::Batch(Box::new(Batch {
+            exchange,
+            reader: BodyReader::new(framing, &body_limits(u64::MAX)),
+            text: Vec::new(),
+            searched: 0,
+            counted: 0,
+            lines: 0,
+            skipping: false,
+            pending: Pending::default(),
+            stalled: None,
+            cut: false,
+        }));
+        self.deadline = context.now.instant + context.config.limits.heartbeat_ms;
+        // A batch without a byte of body is over at once.
+        self.more = true;
+    }
+
+    /// Reads some of the batch; returns how many bytes it took.
+    pub(super) fn read_batch<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        input: &[u8],
+    ) -> usize {
+        let most = context.config.limits.outbox_bytes_max;
+        let Phase::Batch(batch) = &mut self.phase else { return 0 };
+        let mut used = 0;
+        if batch.wants_read() && self.outbox.len() < most {
+            match batch.reader.read(input, &mut batch.text, ROOM) {
+                Ok(count) => used = count,
+                Err(error) => {
+                    let label = Label { line: batch.lines + 1, topic: None };
+                    batch.pending.push(label, Some(Err(Problem::from(error))));
+                    (batch.cut, batch.exchange.persistent) = (true, false);
+                }
+            }
+        }
+        self.take_lines(context);
+        self.report_lines(context);
+        used
+    }
+
+    /// Publishes the lines that are there, as far as there is room for them.
+    fn take_lines<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let longest = context.config.limits.body_bytes_max;
+        while let Phase::Batch(batch) = &mut self.phase
+            && batch.wants_read()
+        {
+            let end = batch.text[batch.searched..].iter().position(|&byte| byte == b'\n');
+            let line = match end {
+                Some(end) => {
+                    let end = batch.searched + end;
+                    let line: Vec<u8> = batch.text.drain(..=end).take(end).collect();
+                    batch.searched = 0;
+                    line
+                }
+                None if batch.reader.is_complete() && !batch.text.is_empty() => {
+                    batch.searched = 0;
+                    std::mem::take(&mut batch.text)
+                }
+                None => {
+                    batch.searched = batch.text.len();
+                    if batch.skipping || batch.text.len() > longest {
+                        batch.skipping = true;
+                        (batch.text, batch.searched) = (Vec::new(), 0);
+                    }
+                    break;
+                }
+            };
+            batch.lines += 1;
+            let too_long = std::mem::take(&mut batch.skipping) || line.len() > longest;
+            if too_long {
+                let problem = Problem::new(
+                    Status::CONTENT_TOO_LARGE,
+                    "The line is longer than a message may be (--body-bytes-max).",
+                );
+                let label = Label { line: batch.lines, topic: None };
+                batch.pending.push(label, Some(Err(problem)));
+            } else if !line.trim_ascii().is_empty() {
+                self.publish_line(context, &line);
+            }
+        }
+        self.count_batch(context);
+    }
+
+    fn publish_line<T: Topics>(&mut self, context: &mut Context<'_, T>, line: &[u8]) {
+        let Phase::Batch(batch) = &mut self.phase else { return };
+        let ready = parse_line(line)
+            .map_err(|error| Problem::bad_request(error.detail()))
+            .and_then(|draft| Ready::check(draft, context.now));
+        match ready {
+            Ok(ready) => {
+                batch.stalled = Some(ready);
+                self.publish_stalled_line(context);
+            }
+            Err(problem) => {
+                let label = Label { line: batch.lines, topic: None };
+                batch.pending.push(label, Some(Err(problem)));
+            }
+        }
+    }
+
+    /// Publishes the line that waits, if there is room.
+    pub(super) fn publish_stalled_line<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let Phase::Batch(batch) = &mut self.phase else { return };
+        let Some(Ready { topic, message, key }) = &batch.stalled else { return };
+        let ticket = Ticket { connection: context.key, number: batch.pending.next_number() };
+        let publishing = context.topics.publish(context.now, topic, message, key.as_ref(), ticket);
+        let verdict = match publishing {
+            Publishing::Done(outcome) => Some(outcome.map_err(Problem::from)),
+            Publishing::Pending => None,
+            Publishing::Busy => {
+                self.busy = true;
+                return;
+            }
+        };
+        let label = Label { line: batch.lines, topic: Some(topic.clone()) };
+        batch.pending.push(label, verdict);
+        (batch.stalled, self.busy) = (None, false);
+    }
+
+    /// Takes the outcome of a line.
+    pub(super) fn settle_batch<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        number: u32,
+        outcome: Outcome,
+    ) {
+        let Phase::Batch(batch) = &mut self.phase else { return };
+        batch.pending.settle(number, outcome);
+        self.report_lines(context);
+    }
+
+    /// Writes the reports that are due, and the end when there is no more.
+    fn report_lines<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let Phase::Batch(batch) = &mut self.phase else { return };
+        let mut lines = Vec::new();
+        while let Some((label, verdict)) = batch.pending.pop() {
+            if verdict.is_ok() {
+                context.counters.published += 1;
+            }
+            encode_report(&mut lines, &label, &verdict);
+        }
+        self.send_lines(context, &lines);
+        let Phase::Batch(batch) = &mut self.phase else { return };
+        let is_read = batch.cut || (batch.reader.is_complete() && batch.text.is_empty());
+        if is_read && batch.pending.is_empty() && batch.stalled.is_none() {
+            let exchange = batch.exchange;
+            let reason = if batch.cut { CloseReason::Refused } else { CloseReason::Finished };
+            self.release_batch(context);
+            if !exchange.http10 {
+                self.outbox.push_static(LAST_CHUNK);
+            }
+            if exchange.persistent && !context.draining {
+                self.finish(context, exchange);
+            } else {
+                self.end_after_flush(context, reason);
+            }
+        }
+    }
+
+    fn send_lines<T: Topics>(&mut self, context: &Context<'_, T>, lines: &[u8]) {
+        let Phase::Batch(batch) = &self.phase else { return };
+        let chunked = !batch.exchange.http10;
+        if lines.is_empty() {
+            return;
+        }
+        self.outbox.write(|out| {
+            if chunked {
+                encode_chunk_size(out, lines.len());
+            }
+            out.extend_from_slice(lines);
+            if chunked {
+                out.extend_from_slice(b"\r\n");
+            }
+        });
+        self.deadline = context.now.instant + context.config.limits.heartbeat_ms;
+    }
+
+    /// An empty line, so that a client which vanished in the middle of its batch is noticed.
+    pub(super) fn beat_batch<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        self.send_lines(context, b"\n");
+    }
+
+    /// The server goes away: what was taken is reported, the rest is for another server.
+    pub(super) fn drain_batch<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let Phase::Batch(batch) = &mut self.phase else { return };
+        batch.cut = true;
+        self.report_lines(context);
+    }
+
+    /// Keeps count of the bytes that wait.
+    fn count_batch<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let Phase::Batch(batch) = &mut self.phase else { return };
+        context.counters.body_bytes += batch.text.len() as u64;
+        context.counters.body_bytes -= batch.counted as u64;
+        batch.counted = batch.text.len();
+    }
+
+    /// Gives back what the batch was counted as. The phase is replaced by the caller.
+    pub(super) fn release_batch<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        if let Phase::Batch(batch) = &mut self.phase {
+            context.counters.body_bytes -= std::mem::take(&mut batch.counted) as u64;
+        }
+    }
+}
+
+fn encode_report(out: &mut Vec<u8>, label: &Label, verdict: &Verdict) {
+    let object = Object::new(out).integer("line", label.line);
+    let object = object.optional("topic", label.topic.as_ref().map(TopicName::as_str));
+    match verdict {
+        Ok(position) => object.string("id", &position.text()),
+        Err(problem) => object.value("error", |out| {
+            problem.encode(out);
+            out.pop();
+        }),
+    }
+    .end();
+    out.push(b'\n');
+}

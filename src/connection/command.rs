@@ -1,0 +1,159 @@
+//! Commands of the subprotocol `tidings.json` (docs/protocol.md 11.3, 11.4).
+
+use super::batch::Ready;
+use super::context::Context;
+use super::problem::Problem;
+use super::websocket::Beginning;
+use super::{Connection, Phase};
+use crate::limits::COMMAND_ERRORS_MAX;
+use crate::topic::{Start, TopicName, Topics};
+use crate::wire::command::{Command, parse_command};
+use crate::wire::json::encode_string;
+use crate::wire::websocket::CloseCode;
+
+/// What is said of a publish when it is done.
+#[derive(Debug)]
+pub enum Label {
+    /// Nothing, on a raw WebSocket.
+    Raw,
+    /// That it is published, on `tidings.json`.
+    Command {
+        /// The command's `request` member, as JSON.
+        request: Option<String>,
+        /// Where to.
+        topic: TopicName,
+    },
+}
+
+impl Connection {
+    /// Carries out one command.
+    pub(super) fn handle_command<T: Topics>(&mut self, context: &mut Context<'_, T>, text: &str) {
+        let (request, command) = parse_command(text);
+        let result = match command {
+            Err(error) => Err(Problem::bad_request(error.detail())),
+            Ok(Command::Ping) => {
+                self.send_object(request.as_deref(), "pong", |object| object);
+                Ok(())
+            }
+            Ok(Command::Publish(draft)) => Ready::check(draft, context.now).map(|ready| {
+                let label =
+                    Label::Command { request: request.clone(), topic: ready.topic.clone() };
+                self.publish_from_websocket(context, ready, label);
+            }),
+            Ok(Command::Subscribe { topics, after, last }) => {
+                self.subscribe(context, request.clone(), &topics, after.as_deref(), last)
+            }
+            Ok(Command::Unsubscribe { topics }) => {
+                self.unsubscribe(context, request.as_deref(), &topics)
+            }
+        };
+        if let Err(problem) = result {
+            self.send_error(context, request.as_deref(), &problem);
+        }
+    }
+
+    fn subscribe<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        request: Option<String>,
+        topics: &[String],
+        after: Option<&str>,
+        last: Option<u64>,
+    ) -> Result<(), Problem> {
+        let topics = parse_names(topics)?;
+        let most = usize::from(context.config.limits.topics_per_connection);
+        let Phase::WebSocket(websocket) = &mut self.phase else { return Ok(()) };
+        if websocket.subscription.len() + topics.len() > most {
+            return Err(Problem::bad_request(
+                "Too many topics for one connection. Unsubscribe from some, or open another.",
+            ));
+        }
+        for (index, topic) in topics.iter().enumerate() {
+            if let Err(refusal) = websocket.subscription.add(context, topic) {
+                for topic in &topics[..index] {
+                    websocket.subscription.remove(context, topic);
+                }
+                return Err(Problem::from(refusal));
+            }
+        }
+        let start = match (after, last) {
+            (Some(after), _) => Start::parse(after.as_bytes()).unwrap_or(Start::Unknown),
+            (None, Some(last)) => Start::Last(last),
+            (None, None) => Start::Latest,
+        };
+        if after.is_some() || last.is_some() {
+            websocket.subscription.rewind(context, &topics);
+        }
+        let command = Some((request, topics));
+        websocket.opening = Some(Box::new(Beginning { start, command }));
+        self.refill_wanted = true;
+        Ok(())
+    }
+
+    fn unsubscribe<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        request: Option<&str>,
+        topics: &[String],
+    ) -> Result<(), Problem> {
+        let topics = parse_names(topics)?;
+        let Phase::WebSocket(websocket) = &mut self.phase else { return Ok(()) };
+        for topic in &topics {
+            websocket.subscription.remove(context, topic);
+        }
+        let cursor =
+            (websocket.subscription.len() > 0).then(|| websocket.subscription.cursor(context));
+        self.send_subscriptions(request, "unsubscribed", &topics, cursor.as_deref());
+        Ok(())
+    }
+
+    /// Says which topics are subscribed or no longer are, and the cursor of all.
+    pub(super) fn send_subscriptions(
+        &mut self,
+        request: Option<&str>,
+        kind: &str,
+        topics: &[TopicName],
+        cursor: Option<&str>,
+    ) {
+        self.send_object(request, kind, |object| {
+            let object = object.value("topics", |out| {
+                for (index, topic) in topics.iter().enumerate() {
+                    out.push(if index == 0 { b'[' } else { b',' });
+                    encode_string(out, topic.as_str());
+                }
+                out.push(b']');
+            });
+            object.optional("cursor", cursor)
+        });
+    }
+
+    /// Says that a command was not carried out; too many of them end the connection.
+    pub(super) fn send_error<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        request: Option<&str>,
+        problem: &Problem,
+    ) {
+        context.counters.refusals[usize::from(problem.status.code() >= 500)] += 1;
+        self.send_object(request, "error", |object| {
+            object
+                .integer("status", u64::from(problem.status.code()))
+                .string("title", problem.status.reason())
+                .string("detail", problem.detail)
+        });
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        websocket.errors += 1;
+        if websocket.errors >= COMMAND_ERRORS_MAX {
+            self.close_websocket(context, CloseCode::POLICY, "too many errors");
+        }
+    }
+}
+
+/// The names of a command, in their order, each once.
+fn parse_names(names: &[String]) -> Result<Vec<TopicName>, Problem> {
+    let mut topics =
+        names.iter().map(|name| TopicName::parse(name.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    topics.sort_unstable();
+    topics.dedup();
+    Ok(topics)
+}

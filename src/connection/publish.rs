@@ -1,0 +1,293 @@
+//! Publishing one message with one request (docs/protocol.md 5.1), and bodies that nobody wants.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::problem::Problem;
+use super::respond;
+use super::route::{Exchange, Publish, Route};
+use super::{Connection, Phase};
+use crate::counters::CloseReason;
+use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX, TRAILERS_MAX};
+use crate::time::Instant;
+use crate::topic::{Message, Outcome, Publishing, Refusal, Ticket, TopicName, Topics};
+use crate::wire::envelope::Object;
+use crate::wire::http1::{BodyLimits, BodyReader, Framing, Status};
+
+/// A request whose body is being read.
+#[derive(Debug)]
+pub struct Upload {
+    exchange: Exchange,
+    purpose: Purpose,
+    reader: BodyReader,
+    payload: Vec<u8>,
+    /// Bytes of `payload` that the worker has counted.
+    counted: usize,
+    began: Instant,
+}
+
+/// What a body is read for.
+#[derive(Debug)]
+enum Purpose {
+    Publish(Publish),
+    /// It is dropped; then this is carried out.
+    Drop(Route),
+}
+
+/// A publish or deletion whose outcome is not known yet.
+#[derive(Debug)]
+pub struct Awaiting {
+    exchange: Exchange,
+    topic: TopicName,
+    /// What to ask again when there is room; `None` while the answer is awaited.
+    again: Option<Again>,
+    is_deletion: bool,
+    number: u32,
+}
+
+#[derive(Debug)]
+enum Again {
+    Publish(Arc<Message>, Option<crate::topic::IdempotencyKey>),
+    Delete,
+}
+
+/// The bounds of a body that is read into memory.
+pub fn body_limits(payload_bytes_max: u64) -> BodyLimits {
+    BodyLimits {
+        payload_bytes_max,
+        chunk_line_bytes_max: CHUNK_LINE_BYTES_MAX,
+        trailers_max: TRAILERS_MAX,
+        trailer_bytes_max: TRAILER_BYTES_MAX,
+    }
+}
+
+impl Connection {
+    /// Begins to read the body of a publish.
+    pub(super) fn begin_publish<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        publish: Publish,
+        framing: Framing,
+    ) {
+        let most = context.config.limits.body_bytes_max as u64;
+        match framing {
+            // RFC 9110 §8.6: without either field there is no body, and whoever publishes forgot it.
+            Framing::None => {
+                let problem = Problem::new(
+                    Status::LENGTH_REQUIRED,
+                    "A publish has a Content-Length (0 for an empty payload) or Transfer-Encoding: chunked.",
+                );
+                return self.refuse(context, exchange, &problem);
+            }
+            Framing::Length(length) if length > most => {
+                return self.refuse_and_close(context, exchange, &TOO_LARGE);
+            }
+            Framing::Length(length) if length > context.topics.memory_left() as u64 => {
+                let problem = Problem::from(Refusal::MemoryUsedUp);
+                return self.refuse_and_close(context, exchange, &problem);
+            }
+            Framing::Length(_) | Framing::Chunked => (),
+        }
+        self.begin_upload(context, exchange, Purpose::Publish(publish), framing, most);
+    }
+
+    /// Reads and drops a body, then carries out what was asked.
+    pub(super) fn begin_drop<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        route: Route,
+        framing: Framing,
+    ) {
+        let most = context.config.limits.drop_bytes_max as u64;
+        if matches!(framing, Framing::Length(length) if length > most) {
+            return self.refuse_and_close(context, exchange, &TOO_LARGE);
+        }
+        self.begin_upload(context, exchange, Purpose::Drop(route), framing, most);
+    }
+
+    fn begin_upload<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        purpose: Purpose,
+        framing: Framing,
+        bytes_max: u64,
+    ) {
+        if exchange.expects_continue {
+            // RFC 9110 §10.1.1: the body will be read, so ask for it.
+            self.outbox.push_static(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let reader = BodyReader::new(framing, &body_limits(bytes_max));
+        let began = context.now.instant;
+        let payload = Vec::new();
+        let upload = Upload { exchange, purpose, reader, payload, counted: 0, began };
+        self.deadline = began + context.config.limits.body_grace_ms;
+        self.phase = Phase::Upload(Box::new(upload));
+    }
+
+    /// Reads some of the body; returns how many bytes it took.
+    pub(super) fn read_upload<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        input: &[u8],
+    ) -> usize {
+        let Phase::Upload(upload) = &mut self.phase else { return 0 };
+        let used = match upload.reader.read(input, &mut upload.payload, usize::MAX) {
+            Ok(used) => used,
+            Err(error) => {
+                let exchange = upload.exchange;
+                self.release_upload(context);
+                self.refuse_and_close(context, exchange, &Problem::from(error));
+                return 0;
+            }
+        };
+        if matches!(upload.purpose, Purpose::Drop(_)) {
+            upload.payload.clear();
+        }
+        let grown = upload.payload.len() - upload.counted;
+        upload.counted += grown;
+        context.counters.body_bytes += grown as u64;
+        // The moment at which the average rate will have fallen below the least.
+        let worth_ms = upload.reader.bytes_read() * 1_000 / context.config.limits.body_rate_min as u64;
+        self.deadline = upload.began + context.config.limits.body_grace_ms + worth_ms;
+        if upload.reader.is_complete() {
+            self.end_upload(context);
+        } else if context.counters.body_bytes > context.topics.memory_left() as u64 {
+            let exchange = upload.exchange;
+            self.release_upload(context);
+            self.refuse_and_close(context, exchange, &Problem::from(Refusal::MemoryUsedUp));
+        }
+        used
+    }
+
+    fn end_upload<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let Some(upload) = self.release_upload(context) else { return };
+        let Upload { exchange, purpose, payload, .. } = *upload;
+        let publish = match purpose {
+            Purpose::Drop(route) => return self.carry_out(context, exchange, route),
+            Purpose::Publish(publish) => publish,
+        };
+        let Publish { topic, content_type, event, key } = publish;
+        match Message::new(payload, content_type.as_deref(), event, context.now.wall_ms) {
+            Err(error) => self.refuse(context, exchange, &Problem::from(error)),
+            Ok(message) => {
+                let again = Again::Publish(Arc::new(message), key);
+                self.ask(context, exchange, topic, again);
+            }
+        }
+    }
+
+    /// Asks for a deletion.
+    pub(super) fn begin_delete<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        topic: TopicName,
+    ) {
+        self.ask(context, exchange, topic, Again::Delete);
+    }
+
+    fn ask<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        topic: TopicName,
+        again: Again,
+    ) {
+        let is_deletion = matches!(again, Again::Delete);
+        let (again, number) = (Some(again), self.requests);
+        let awaiting = Awaiting { exchange, topic, again, is_deletion, number };
+        self.phase = Phase::Awaiting(Box::new(awaiting));
+        self.deadline = Instant::NEVER;
+        self.ask_again(context);
+    }
+
+    /// Asks, for the first time or because there was no room.
+    pub(super) fn ask_again<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let Phase::Awaiting(awaiting) = &mut self.phase else { return };
+        let ticket = Ticket { connection: context.key, number: awaiting.number };
+        let publishing = match &awaiting.again {
+            None => return,
+            Some(Again::Publish(message, key)) => {
+                context.topics.publish(context.now, &awaiting.topic, message, key.as_ref(), ticket)
+            }
+            Some(Again::Delete) => context.topics.delete(context.now, &awaiting.topic, ticket),
+        };
+        self.busy = publishing == Publishing::Busy;
+        if !self.busy {
+            awaiting.again = None;
+        }
+        if let Publishing::Done(outcome) = publishing {
+            self.report(context, outcome);
+        }
+    }
+
+    /// Takes the outcome of the publish or deletion with this number.
+    pub(super) fn settle_awaiting<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        number: u32,
+        outcome: Outcome,
+    ) {
+        if matches!(&self.phase, Phase::Awaiting(awaiting) if awaiting.number == number) {
+            self.report(context, outcome);
+        }
+    }
+
+    fn report<T: Topics>(&mut self, context: &mut Context<'_, T>, outcome: Outcome) {
+        let Phase::Awaiting(awaiting) = &self.phase else { return };
+        let mut exchange = awaiting.exchange;
+        let position = match outcome {
+            Ok(position) => position,
+            Err(refusal) => return self.refuse(context, exchange, &Problem::from(refusal)),
+        };
+        let (status, member) = if awaiting.is_deletion {
+            (Status::OK, "cursor")
+        } else {
+            context.counters.published += 1;
+            (Status::CREATED, "id")
+        };
+        let mut body = Vec::with_capacity(awaiting.topic.as_str().len() + 64);
+        Object::new(&mut body)
+            .string("topic", awaiting.topic.as_str())
+            .string(member, &position.text())
+            .end();
+        body.push(b'\n');
+        exchange.persistent = self.persists(context, &exchange);
+        self.outbox.write(|out| {
+            respond::answer(out, context, &exchange, status, "application/json", &body);
+        });
+        self.finish(context, exchange);
+    }
+
+    /// Takes the upload out of the phase and gives back what it was counted as.
+    pub(super) fn release_upload<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+    ) -> Option<Box<Upload>> {
+        match std::mem::replace(&mut self.phase, Phase::Flushing(CloseReason::Finished)) {
+            Phase::Upload(upload) => {
+                context.counters.body_bytes -= upload.counted as u64;
+                Some(upload)
+            }
+            phase => {
+                self.phase = phase;
+                None
+            }
+        }
+    }
+
+    /// The body comes too slowly.
+    pub(super) fn refuse_slow_upload<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        if let Some(upload) = self.release_upload(context) {
+            self.refuse_and_close(context, upload.exchange, &super::TOO_SLOW);
+        }
+    }
+}
+
+const TOO_LARGE: Problem = Problem::new(
+    Status::CONTENT_TOO_LARGE,
+    "The body is larger than this server takes (--body-bytes-max, or --drop-bytes-max where no body is needed).",
+);

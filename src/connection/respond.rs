@@ -1,0 +1,107 @@
+//! Answers with a length: heads with the fields that all of them share, small bodies, refusals.
+
+use super::context::Context;
+use super::problem::{Hint, Problem};
+use super::route::{Exchange, Grant};
+use crate::config::Origins;
+use crate::topic::Topics;
+use crate::wire::http1::{ResponseHead, Status};
+
+/// Begins a response head: status, date, persistence, and the fields about origins.
+pub fn begin_head<'a, T: Topics>(
+    out: &'a mut Vec<u8>,
+    context: &Context<'_, T>,
+    exchange: &Exchange,
+    status: Status,
+) -> ResponseHead<'a> {
+    let mut head = ResponseHead::new(out, status).field("Date", context.date);
+    // RFC 9112 §9.3: 1.1 persists unless it says so, 1.0 only if it says so.
+    match (exchange.persistent, exchange.http10) {
+        (false, _) => head = head.field("Connection", "close"),
+        (true, true) => head = head.field("Connection", "keep-alive"),
+        (true, false) => (),
+    }
+    let origin = match (exchange.grant, &context.config.origins) {
+        (Grant::Any, _) => Some("*"),
+        (Grant::Listed(index), Origins::Listed(list)) => list.get(usize::from(index)).map(String::as_str),
+        _ => None,
+    };
+    match origin {
+        Some(origin) => head
+            .field("Access-Control-Allow-Origin", origin)
+            .field("Access-Control-Expose-Headers", "ETag, Retry-After"),
+        None => head,
+    }
+}
+
+/// Adds the fields of answers from topics: they depend on the request and may not be reused unasked.
+pub fn topic_fields<'a>(head: ResponseHead<'a>, cache_control: &str) -> ResponseHead<'a> {
+    head.field("Cache-Control", cache_control)
+        .field("Vary", "Accept, Origin")
+        .field("X-Content-Type-Options", "nosniff")
+}
+
+/// A whole answer with a small body.
+pub fn answer<T: Topics>(
+    out: &mut Vec<u8>,
+    context: &Context<'_, T>,
+    exchange: &Exchange,
+    status: Status,
+    content_type: &str,
+    body: &[u8],
+) {
+    let head = begin_head(out, context, exchange, status).field("Content-Type", content_type);
+    topic_fields(head, "no-cache").field_integer("Content-Length", body.len() as u64).end();
+    if !exchange.head_only {
+        out.extend_from_slice(body);
+    }
+}
+
+/// A whole refusal.
+pub fn refusal<T: Topics>(
+    out: &mut Vec<u8>,
+    context: &mut Context<'_, T>,
+    exchange: &Exchange,
+    problem: &Problem,
+) {
+    context.counters.refusals[usize::from(problem.status.code() >= 500)] += 1;
+    let retry_after = context.retry_seconds();
+    let mut body = Vec::new();
+    problem.encode(&mut body);
+    let mut head = begin_head(out, context, exchange, problem.status)
+        .field("Content-Type", "application/problem+json");
+    head = match problem.hint {
+        Hint::None => head,
+        Hint::Allow(methods) => head.field("Allow", methods),
+        Hint::RetryLater => head.field_integer("Retry-After", retry_after),
+        // RFC 9110 §15.5.22: 426 names the protocol in Upgrade; RFC 6455 §4.4 the version.
+        Hint::WebSocketVersion => {
+            head.field("Upgrade", "websocket").field("Sec-WebSocket-Version", "13")
+        }
+    };
+    topic_fields(head, "no-cache").field_integer("Content-Length", body.len() as u64).end();
+    if !exchange.head_only {
+        out.extend_from_slice(&body);
+    }
+}
+
+/// The answer to OPTIONS, preflights included (docs/protocol.md 12.3, 14.2).
+pub fn options<T: Topics>(
+    out: &mut Vec<u8>,
+    context: &Context<'_, T>,
+    exchange: &Exchange,
+    methods: &str,
+) {
+    let mut head =
+        begin_head(out, context, exchange, Status::NO_CONTENT).field("Allow", methods).field("Vary", "Origin");
+    if exchange.grant != Grant::Silent {
+        head = head
+            .field("Access-Control-Allow-Methods", methods)
+            .field(
+                "Access-Control-Allow-Headers",
+                "Content-Type, Event-Type, Idempotency-Key, Last-Event-ID, If-None-Match, Prefer, Cache-Control",
+            )
+            .field("Access-Control-Max-Age", "86400");
+    }
+    head.end();
+}

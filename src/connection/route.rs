@@ -1,0 +1,410 @@
+//! A request head turned into what is asked: which topics, which wire, from where, in what form.
+
+use crate::config::{Config, Origins};
+use crate::topic::{EventName, IdempotencyKey, Start, TopicName};
+use crate::wire::http1::{
+    Head, Method, Preference, Query, Status, Version, percent_decode, prefer_wait, preferred,
+};
+use crate::wire::websocket::{accept_key, check_version, offers_subprotocol};
+
+use super::problem::{Hint, Problem};
+
+const TOPIC_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
+const TOPICS_METHODS: &str = "POST, OPTIONS";
+const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
+/// Seconds that `?wait=` may say; what is above `--wait-max` is capped to that.
+const WAIT_SECONDS_MAX: u32 = 1_000_000_000;
+
+/// What the answer to a request needs to know of it, beside what is asked.
+#[derive(Copy, Clone, Debug)]
+pub struct Exchange {
+    /// The answer has no body (HEAD).
+    pub head_only: bool,
+    /// The client speaks HTTP/1.0: no chunks.
+    pub http10: bool,
+    /// Whether the connection goes on after this.
+    pub persistent: bool,
+    /// Whether the client waits for `100 (Continue)`.
+    pub expects_continue: bool,
+    /// What the client's origin is told.
+    pub grant: Grant,
+}
+
+/// What a client's origin is told (docs/protocol.md 14).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Nothing: it is our own, or there is none.
+    Silent,
+    /// Everyone may.
+    Any,
+    /// The origin with this index in the configuration may.
+    Listed(u16),
+}
+
+/// What a request asks for. Everything in it is checked.
+#[derive(Debug)]
+pub enum Route {
+    /// Read topics.
+    Read(Read),
+    /// The cursor at the head.
+    Head(Vec<TopicName>),
+    /// Open a WebSocket.
+    WebSocket(Box<Handshake>),
+    /// Publish the body.
+    Publish(Box<Publish>),
+    /// Publish the lines of the body.
+    Batch,
+    /// Empty a topic.
+    Delete(TopicName),
+    /// Say which methods there are.
+    Options(&'static str),
+    /// A resource of the server's own.
+    Page(Page),
+}
+
+/// How to read topics.
+#[derive(Debug)]
+pub struct Read {
+    /// Which, in the order of their names, each once. At least one.
+    pub topics: Vec<TopicName>,
+    /// From where.
+    pub start: Start,
+    /// On which wire.
+    pub wire: ReadWire,
+}
+
+/// The ways to read but WebSocket.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ReadWire {
+    /// Answer at once.
+    ShortPoll,
+    /// Answer when there is something, or after so many milliseconds.
+    LongPoll {
+        /// How long to wait.
+        wait_ms: u64,
+        /// The seconds of `Prefer: wait`, which are echoed.
+        applied: Option<u32>,
+    },
+    /// Server-Sent Events.
+    EventStream,
+    /// NDJSON.
+    Ndjson,
+}
+
+/// A WebSocket's opening handshake, accepted.
+#[derive(Debug)]
+pub struct Handshake {
+    /// Topics in the URL, as in [`Read`]; none for `GET /topics`.
+    pub topics: Vec<TopicName>,
+    /// From where.
+    pub start: Start,
+    /// The value of `Sec-WebSocket-Accept`.
+    pub accept: [u8; 28],
+    /// Whether `tidings.json` was agreed on.
+    pub json: bool,
+}
+
+/// A message whose payload is still to come.
+#[derive(Debug)]
+pub struct Publish {
+    /// Where to.
+    pub topic: TopicName,
+    /// The content type as it was given.
+    pub content_type: Option<Box<[u8]>>,
+    /// The event name.
+    pub event: Option<EventName>,
+    /// The publisher's name for this publish.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// Resources of the server's own.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// `/healthz`
+    Health,
+    /// `/readyz`
+    Ready,
+    /// `/metrics`
+    Metrics,
+    /// `/`
+    Index,
+    /// `/page.js`
+    Script,
+    /// `/page.css`
+    Style,
+    /// `/tidings.js`
+    Client,
+}
+
+/// What the answer needs to know, whatever is asked.
+pub fn exchange(head: &Head<'_>, config: &Config) -> Result<Exchange, Problem> {
+    let mut exchange = Exchange {
+        head_only: head.method == Method::Head,
+        http10: head.version == Version::Http10,
+        persistent: head.persistent,
+        expects_continue: head.expects_continue,
+        grant: Grant::Silent,
+    };
+    if head.path.starts_with("/topics") {
+        exchange.grant = grant(head, config)?;
+    }
+    Ok(exchange)
+}
+
+/// What is asked.
+pub fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
+    match head.method {
+        Method::Unknown | Method::Connect => {
+            return Err(Problem::new(
+                Status::NOT_IMPLEMENTED,
+                "This server does not know the method. Methods are case-sensitive, see docs/protocol.md.",
+            ));
+        }
+        Method::Options if head.path == "*" => return Ok(Route::Options(TOPIC_METHODS)),
+        _ => (),
+    }
+    if let Some(segment) = head.path.strip_prefix("/topics/") {
+        return topic_route(head, config, segment);
+    }
+    let page = match head.path {
+        "/topics" => return topics_route(head, config),
+        "/healthz" => Page::Health,
+        "/readyz" => Page::Ready,
+        "/metrics" => Page::Metrics,
+        "/" => Page::Index,
+        "/page.js" => Page::Script,
+        "/page.css" => Page::Style,
+        "/tidings.js" => Page::Client,
+        _ => {
+            return Err(Problem::new(
+                Status::NOT_FOUND,
+                "There is nothing here. Topics are at /topics/NAME, see docs/protocol.md.",
+            ));
+        }
+    };
+    match head.method {
+        Method::Get | Method::Head => Ok(Route::Page(page)),
+        Method::Options => Ok(Route::Options(PAGE_METHODS)),
+        _ => Err(Problem::method(PAGE_METHODS)),
+    }
+}
+
+/// `/topics/…`
+fn topic_route(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route, Problem> {
+    if segment.contains('/') {
+        return Err(Problem::new(
+            Status::NOT_FOUND,
+            "A topic is one path segment. Write a slash in its name as %2F.",
+        ));
+    }
+    match head.method {
+        Method::Get | Method::Head => {
+            let topics = parse_topics(segment, config)?;
+            let query = Query::parse(head.query)?;
+            if head.method == Method::Head {
+                Ok(Route::Head(topics))
+            } else if head.upgrades_to_websocket {
+                handshake(head, &query, topics)
+            } else {
+                read(head, config, &query, topics)
+            }
+        }
+        Method::Post | Method::Put => publish(head, segment),
+        Method::Delete => Ok(Route::Delete(parse_topic(segment)?)),
+        Method::Options => Ok(Route::Options(TOPIC_METHODS)),
+        _ => Err(Problem::method(TOPIC_METHODS)),
+    }
+}
+
+/// `/topics`
+fn topics_route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
+    match head.method {
+        Method::Post => {
+            check_content_encoding(head)?;
+            let media = head.field("content-type").map(|value| {
+                let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+                value[..end].trim_ascii_end()
+            });
+            if !media.is_some_and(|media| media.eq_ignore_ascii_case(b"application/x-ndjson")) {
+                return Err(Problem::new(
+                    Status::UNSUPPORTED_MEDIA_TYPE,
+                    "A batch has Content-Type: application/x-ndjson. To publish one message, POST it to /topics/NAME.",
+                ));
+            }
+            Ok(Route::Batch)
+        }
+        Method::Get if head.upgrades_to_websocket => {
+            let query = Query::parse(head.query)?;
+            match handshake(head, &query, Vec::new())? {
+                Route::WebSocket(handshake) if !handshake.json => Err(Problem::bad_request(
+                    "A WebSocket without a topic needs the subprotocol tidings.json.",
+                )),
+                route => Ok(route),
+            }
+        }
+        Method::Options => {
+            debug_assert!(config.workers > 0);
+            Ok(Route::Options(TOPICS_METHODS))
+        }
+        _ => Err(Problem::method(TOPICS_METHODS)),
+    }
+}
+
+fn parse_topic(segment: &str) -> Result<TopicName, Problem> {
+    if segment.contains(',') {
+        return Err(Problem::bad_request("Name one topic: several can only be read together."));
+    }
+    Ok(TopicName::parse(&percent_decode(segment)?)?)
+}
+
+/// The topics of a request, in the order of their names, each once.
+fn parse_topics(segment: &str, config: &Config) -> Result<Vec<TopicName>, Problem> {
+    let most = usize::from(config.limits.topics_per_connection);
+    if segment.bytes().filter(|&byte| byte == b',').count() >= most {
+        return Err(Problem::bad_request(
+            "Too many topics for one connection. Use fewer, or several connections.",
+        ));
+    }
+    let mut topics = segment
+        .split(',')
+        .map(|name| Ok(TopicName::parse(&percent_decode(name)?)?))
+        .collect::<Result<Vec<_>, Problem>>()?;
+    topics.sort_unstable();
+    topics.dedup();
+    Ok(topics)
+}
+
+fn read(
+    head: &Head<'_>,
+    config: &Config,
+    query: &Query<'_>,
+    topics: Vec<TopicName>,
+) -> Result<Route, Problem> {
+    let wire = match preferred(head.list("accept")) {
+        Preference::EventStream => ReadWire::EventStream,
+        Preference::Ndjson => ReadWire::Ndjson,
+        Preference::Json => poll_wire(head, config, query)?,
+    };
+    let default = if wire == ReadWire::ShortPoll { Start::Earliest } else { Start::Latest };
+    let start = start(head, query, default)?;
+    if start == Start::Unknown && wire == ReadWire::ShortPoll {
+        return Err(Problem::bad_request(
+            "The cursor is malformed. Give back what the server gave, or earliest, or latest.",
+        ));
+    }
+    // `wait=0` is a short poll in all but where it starts.
+    let wire = match wire {
+        ReadWire::LongPoll { wait_ms: 0, .. } => ReadWire::ShortPoll,
+        wire => wire,
+    };
+    Ok(Route::Read(Read { topics, start, wire }))
+}
+
+fn poll_wire(head: &Head<'_>, config: &Config, query: &Query<'_>) -> Result<ReadWire, Problem> {
+    let (seconds, applied) = match query.value("wait") {
+        Some(text) => {
+            let seconds = parse_number(text).ok_or(Problem::bad_request(
+                "wait is a whole number of seconds, such as ?wait=25.",
+            ))?;
+            (seconds.min(u64::from(WAIT_SECONDS_MAX)), None)
+        }
+        None => match prefer_wait(head.list("prefer")) {
+            Some(seconds) => (u64::from(seconds), Some(seconds)),
+            None => return Ok(ReadWire::ShortPoll),
+        },
+    };
+    let wait_ms = (seconds * 1_000).min(config.limits.wait_max_ms);
+    Ok(ReadWire::LongPoll { wait_ms, applied })
+}
+
+/// Where to begin (docs/protocol.md 3.3). A malformed cursor is [`Start::Unknown`].
+fn start(head: &Head<'_>, query: &Query<'_>, default: Start) -> Result<Start, Problem> {
+    let given = head
+        .field("last-event-id")
+        .filter(|value| !value.is_empty())
+        .or_else(|| query.value("after").map(str::as_bytes));
+    if let Some(text) = given {
+        return Ok(Start::parse(text).unwrap_or(Start::Unknown));
+    }
+    let tag = head.field("if-none-match").and_then(|value| {
+        let tag = value.strip_prefix(b"W/").unwrap_or(value);
+        Start::parse(tag.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()
+    });
+    if let Some(start @ Start::After(_)) = tag {
+        return Ok(start);
+    }
+    match query.value("last") {
+        None => Ok(default),
+        Some(text) => parse_number(text)
+            .map(Start::Last)
+            .ok_or(Problem::bad_request("last is a whole number of messages, such as ?last=10.")),
+    }
+}
+
+fn handshake(
+    head: &Head<'_>,
+    query: &Query<'_>,
+    topics: Vec<TopicName>,
+) -> Result<Route, Problem> {
+    check_version(head.field("sec-websocket-version"))?;
+    let key = head.field("sec-websocket-key").unwrap_or_default();
+    let json = offers_subprotocol(head.list("sec-websocket-protocol"), "tidings.json")?;
+    let (accept, start) = (accept_key(key)?, start(head, query, Start::Latest)?);
+    Ok(Route::WebSocket(Box::new(Handshake { topics, start, accept, json })))
+}
+
+fn publish(head: &Head<'_>, segment: &str) -> Result<Route, Problem> {
+    check_content_encoding(head)?;
+    let topic = parse_topic(segment)?;
+    let query = Query::parse(head.query)?;
+    let event = head.field("event-type").or_else(|| query.value("event").map(str::as_bytes));
+    let event = event.map(EventName::parse).transpose()?;
+    let key = head.field("idempotency-key").map(IdempotencyKey::parse).transpose()?;
+    let content_type = head.field("content-type").map(Box::from);
+    Ok(Route::Publish(Box::new(Publish { topic, content_type, event, key })))
+}
+
+fn check_content_encoding(head: &Head<'_>) -> Result<(), Problem> {
+    match head.field("content-encoding") {
+        Some(coding) if !coding.eq_ignore_ascii_case(b"identity") => Err(Problem::new(
+            Status::UNSUPPORTED_MEDIA_TYPE,
+            "Compressed bodies are not taken. Send the body without Content-Encoding.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the client's origin may talk to us, and what it is told.
+fn grant(head: &Head<'_>, config: &Config) -> Result<Grant, Problem> {
+    let Some(origin) = head.field("origin") else { return Ok(Grant::Silent) };
+    let own = |scheme: &[u8]| {
+        let host = origin.strip_prefix(scheme);
+        host.is_some_and(|host| !host.is_empty() && host.eq_ignore_ascii_case(head.host.as_bytes()))
+    };
+    if own(b"http://") || own(b"https://") {
+        return Ok(Grant::Silent);
+    }
+    match &config.origins {
+        Origins::Any => Ok(Grant::Any),
+        Origins::Listed(list) => {
+            let same = |listed: &String| listed.as_bytes().eq_ignore_ascii_case(origin);
+            match list.iter().position(same).map(u16::try_from) {
+                Some(Ok(index)) => Ok(Grant::Listed(index)),
+                _ => Err(FOREIGN_ORIGIN),
+            }
+        }
+        Origins::Own => Err(FOREIGN_ORIGIN),
+    }
+}
+
+const FOREIGN_ORIGIN: Problem = Problem {
+    status: Status::FORBIDDEN,
+    detail: "Pages of this origin may not talk to this server. Its operator can allow it with --allow-origin.",
+    hint: Hint::None,
+};
+
+/// Digits only: `str::parse` would take a plus sign.
+fn parse_number(text: &str) -> Option<u64> {
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| text.parse().unwrap_or(u64::MAX))
+}

@@ -1,0 +1,262 @@
+//! What one stream, poll or WebSocket is subscribed to: a cursor on each of its topics.
+
+use super::context::Context;
+use crate::buffer::Chunk;
+use crate::topic::{
+    Cursor, Due, Edge, Encoded, Format, Position, Refusal, Start, TopicName, Topics, View,
+};
+
+/// Cursors on one or more logs. Belongs to a stream, not to a socket.
+#[derive(Debug, Default)]
+pub struct Subscription {
+    edges: Edges,
+    /// Which edge is looked at first, so that a busy topic does not starve the others.
+    turn: u16,
+}
+
+/// Nearly every subscription has one topic, which needs no allocation.
+#[derive(Debug, Default)]
+enum Edges {
+    #[default]
+    None,
+    One(Edge),
+    /// In the order of the topics' names.
+    Many(Vec<Edge>),
+}
+
+/// How far the beginning of a subscription is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Every topic is known.
+    Ready,
+    /// An owner is still being asked.
+    Waiting,
+    /// A topic cannot be had.
+    Refused(Refusal),
+}
+
+/// What a subscriber is told next.
+#[derive(Debug)]
+pub enum Told {
+    /// Messages of a topic are gone; how many, if anybody knows.
+    Gap(TopicName, Option<u64>),
+    /// A message. Only the sole topic's message carries the cursor in itself.
+    Message(Chunk),
+}
+
+impl Subscription {
+    /// Subscribes to `topics`, which are in the order of their names, each once. Nothing is due before
+    /// [`Subscription::resolve`].
+    pub fn open<T: Topics>(
+        context: &mut Context<'_, T>,
+        topics: &[TopicName],
+    ) -> Result<Self, Refusal> {
+        let mut subscription = Self::default();
+        for topic in topics {
+            if let Err(refusal) = subscription.add(context, topic) {
+                subscription.close(context);
+                return Err(refusal);
+            }
+        }
+        Ok(subscription)
+    }
+
+    /// Subscribes to one more topic; nothing happens if it is there already.
+    pub fn add<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        topic: &TopicName,
+    ) -> Result<(), Refusal> {
+        let place = self
+            .edges
+            .as_slice()
+            .binary_search_by(|edge| context.topics.name(edge.topic).cmp(topic));
+        if let Err(place) = place {
+            let (id, seat) = context.topics.subscribe(context.now, topic, context.key)?;
+            self.edges.insert(place, Edge::unresolved(id, seat));
+        }
+        Ok(())
+    }
+
+    /// Ends the subscription to one topic; nothing happens if there is none.
+    pub fn remove<T: Topics>(&mut self, context: &mut Context<'_, T>, topic: &TopicName) {
+        let place = self
+            .edges
+            .as_slice()
+            .binary_search_by(|edge| context.topics.name(edge.topic).cmp(topic));
+        if let Ok(place) = place {
+            let edge = self.edges.remove(place);
+            context.topics.unsubscribe(context.now, edge.topic, edge.seat);
+        }
+    }
+
+    /// Ends all of it.
+    pub fn close<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        for edge in self.edges.as_slice() {
+            context.topics.unsubscribe(context.now, edge.topic, edge.seat);
+        }
+        self.edges = Edges::None;
+    }
+
+    /// Begins every topic that has not begun yet at `start`, once all of them are known.
+    pub fn resolve<T: Topics>(&mut self, context: &Context<'_, T>, start: &Start) -> Opening {
+        let fresh = |edge: &&Edge| !edge.is_resolved();
+        for edge in self.edges.as_slice().iter().filter(fresh) {
+            match context.topics.view(edge.topic) {
+                View::Live(_) => (),
+                View::Syncing => return Opening::Waiting,
+                View::Refused(refusal) => return Opening::Refused(refusal),
+            }
+        }
+        let count = self.edges.as_slice().iter().filter(fresh).count();
+        let positions = match start {
+            Start::After(cursor) => cursor.positions(count),
+            _ => None,
+        };
+        let fresh = self.edges.as_mut_slice().iter_mut().filter(|edge| !edge.is_resolved());
+        for (index, edge) in fresh.enumerate() {
+            if let View::Live(log) = context.topics.view(edge.topic) {
+                let position = positions.and_then(|positions| positions.get(index)).copied();
+                edge.resolve(log, start, position);
+            }
+        }
+        Opening::Ready
+    }
+
+    /// Moves these topics, which are subscribed to, back to having not begun.
+    pub fn rewind<T: Topics>(&mut self, context: &Context<'_, T>, topics: &[TopicName]) {
+        for edge in self.edges.as_mut_slice() {
+            if topics.contains(context.topics.name(edge.topic)) {
+                *edge = Edge::unresolved(edge.topic, edge.seat);
+            }
+        }
+    }
+
+    /// Whether something is due.
+    pub fn is_behind<T: Topics>(&self, context: &Context<'_, T>) -> bool {
+        self.edges.as_slice().iter().any(|edge| due(context, edge) != Due::Nothing)
+    }
+
+    /// Takes the next thing that is due, moving the cursor past it; `None` at the head. The caller hands
+    /// it over. `sole` says which part of a message a subscriber of one topic gets, `several` which part
+    /// the others do.
+    pub fn next<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        format: Format,
+        sole: fn(&Encoded) -> Chunk,
+        several: fn(&Encoded) -> Chunk,
+    ) -> Option<Told> {
+        let count = self.edges.as_slice().len();
+        for _ in 0..count {
+            let index = usize::from(self.turn) % count;
+            let edge = &mut self.edges.as_mut_slice()[index];
+            let View::Live(log) = context.topics.view(edge.topic) else {
+                self.turn = self.turn.wrapping_add(1);
+                continue;
+            };
+            let due = if edge.is_resolved() { edge.due(log) } else { Due::Nothing };
+            edge.advance(log);
+            match due {
+                Due::Nothing => self.turn = self.turn.wrapping_add(1),
+                Due::Gap(missed) => {
+                    context.counters.gaps += 1;
+                    return Some(Told::Gap(context.topics.name(edge.topic).clone(), missed));
+                }
+                Due::Message(sequence) => {
+                    context.counters.delivered += 1;
+                    let part = if count == 1 { sole } else { several };
+                    return Some(Told::Message(context.topics.chunk(
+                        edge.topic, sequence, format, part,
+                    )));
+                }
+            }
+        }
+        None
+    }
+
+    /// The cursor's text: what was handed over of every topic that has begun.
+    pub fn cursor<T: Topics>(&self, context: &Context<'_, T>) -> String {
+        let mut text = String::new();
+        Cursor::encode(self.positions(context), &mut text);
+        text
+    }
+
+    fn positions<'a, T: Topics>(
+        &'a self,
+        context: &'a Context<'_, T>,
+    ) -> impl Iterator<Item = Position> + 'a {
+        self.edges.as_slice().iter().filter_map(|edge| match context.topics.view(edge.topic) {
+            View::Live(log) if edge.is_resolved() => Some(edge.position(log)),
+            _ => None,
+        })
+    }
+
+    /// How many topics.
+    pub fn len(&self) -> usize {
+        self.edges.as_slice().len()
+    }
+
+    /// The only topic, if there is one.
+    pub fn sole_topic<'a, T: Topics>(&self, context: &'a Context<'_, T>) -> Option<&'a TopicName> {
+        match &self.edges {
+            Edges::One(edge) => Some(context.topics.name(edge.topic)),
+            _ => None,
+        }
+    }
+}
+
+fn due<T: Topics>(context: &Context<'_, T>, edge: &Edge) -> Due {
+    match context.topics.view(edge.topic) {
+        View::Live(log) if edge.is_resolved() => edge.due(log),
+        _ => Due::Nothing,
+    }
+}
+
+impl Edges {
+    fn as_slice(&self) -> &[Edge] {
+        match self {
+            Self::None => &[],
+            Self::One(edge) => std::slice::from_ref(edge),
+            Self::Many(edges) => edges,
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Edge] {
+        match self {
+            Self::None => &mut [],
+            Self::One(edge) => std::slice::from_mut(edge),
+            Self::Many(edges) => edges,
+        }
+    }
+
+    fn insert(&mut self, place: usize, edge: Edge) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(edge),
+            Self::One(only) => {
+                let mut edges = vec![only];
+                edges.insert(place, edge);
+                Self::Many(edges)
+            }
+            Self::Many(mut edges) => {
+                edges.insert(place, edge);
+                Self::Many(edges)
+            }
+        };
+    }
+
+    fn remove(&mut self, place: usize) -> Edge {
+        match std::mem::take(self) {
+            Self::None => unreachable!("the place was found"),
+            Self::One(edge) => edge,
+            Self::Many(mut edges) => {
+                let edge = edges.remove(place);
+                *self = match edges[..] {
+                    [only] => Self::One(only),
+                    _ => Self::Many(edges),
+                };
+                edge
+            }
+        }
+    }
+}

@@ -1,0 +1,530 @@
+//! An open WebSocket (RFC 6455, docs/protocol.md 11): frames in, messages out, pings and goodbyes.
+
+use super::batch::Ready;
+use super::command::Label;
+use super::context::Context;
+use super::pending::Pending;
+use super::problem::Problem;
+use super::route::{Exchange, Handshake};
+use super::subscription::{Opening, Subscription, Told};
+use super::{Connection, Phase, respond};
+use crate::buffer::Outbox;
+use crate::counters::{CloseReason, Wire};
+use crate::limits::PUBLISHES_IN_FLIGHT_MAX;
+use crate::time::Instant;
+use crate::topic::{
+    Encoded, Format, Message, Outcome, Publishing, Refusal, Start, Ticket, TopicName, Topics,
+};
+use crate::wire::envelope::{Object, encode_gap};
+use crate::wire::http1::Status;
+use crate::wire::websocket::{
+    CloseCode, Incoming, MessageLimits, MessageReader, Opcode, encode_close, encode_frame,
+    encode_header,
+};
+
+/// Bytes owed to a client at which its pings are no longer all answered, but only the newest.
+const PONG_OUTBOX_BYTES_MAX: usize = 4 * 1024;
+
+/// An open WebSocket.
+#[derive(Debug)]
+pub struct WebSocket {
+    pub(super) subscription: Subscription,
+    /// Topics that have not begun, and what is said when they do.
+    pub(super) opening: Option<Box<Beginning>>,
+    /// What is under way with this client; nothing for one that only listens.
+    pub(super) traffic: Option<Box<Traffic>>,
+    /// Milliseconds of silence after which it is pinged, jittered for this client.
+    ping_ms: u32,
+    /// The second in which pings were counted, and how many.
+    pings: (u32, u16),
+    /// Errors that its commands caused.
+    pub(super) errors: u16,
+    pub(super) json: bool,
+    /// The topics of the URL have begun, and the client knows.
+    opened: bool,
+    awaiting_pong: bool,
+}
+
+/// A subscription, or part of one, that waits for its topics to be known.
+#[derive(Debug)]
+pub struct Beginning {
+    pub(super) start: Start,
+    /// The command that asked for it; `None` for the topics of the URL.
+    pub(super) command: Option<(Option<String>, Vec<TopicName>)>,
+}
+
+/// What is under way from a client.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    reader: MessageReader,
+    /// When the message that is being read began.
+    unfinished_since: Option<Instant>,
+    /// Publishes whose outcome the client has not been told.
+    pub(super) pending: Pending<Label>,
+    /// A message that found no room, and what is said of it.
+    pub(super) stalled: Option<(Ready, Label)>,
+    /// The newest ping that was not answered yet.
+    pong: Option<Vec<u8>>,
+}
+
+impl Traffic {
+    fn is_idle(&self) -> bool {
+        self.reader.is_idle()
+            && self.pending.is_empty()
+            && self.stalled.is_none()
+            && self.pong.is_none()
+    }
+}
+
+impl WebSocket {
+    /// Whether frames can be taken: a command is carried out before the next is looked at.
+    pub(super) fn wants_read(&self) -> bool {
+        let has_room = |traffic: &Traffic| {
+            traffic.stalled.is_none() && traffic.pending.len() < PUBLISHES_IN_FLIGHT_MAX
+        };
+        self.traffic.as_deref().is_none_or(has_room) && !(self.json && self.opening.is_some())
+    }
+
+    /// The subscription, to be ended.
+    pub(super) fn subscription(&mut self) -> &mut Subscription {
+        &mut self.subscription
+    }
+}
+
+impl Connection {
+    /// Switches protocols.
+    pub(super) fn begin_websocket<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        mut exchange: Exchange,
+        handshake: Handshake,
+    ) {
+        let subscription = Subscription::open(context, &handshake.topics);
+        if exchange.expects_continue {
+            // RFC 9110 §7.8: 100 before 101.
+            self.outbox.push_static(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        exchange.persistent = true;
+        let accept = std::str::from_utf8(&handshake.accept).expect("base64 is ASCII");
+        self.outbox.write(|out| {
+            let mut head =
+                respond::begin_head(out, context, &exchange, Status::SWITCHING_PROTOCOLS)
+                    .field("Upgrade", "websocket")
+                    .field("Connection", "Upgrade")
+                    .field("Sec-WebSocket-Accept", accept);
+            if handshake.json {
+                head = head.field("Sec-WebSocket-Protocol", "tidings.json");
+            }
+            head.end();
+        });
+        let subscription = match subscription {
+            Ok(subscription) => subscription,
+            // A browser is not told why a handshake fails; so it succeeds, and the close says it.
+            Err(_) => return self.close_for_now(context, CloseReason::Refused),
+        };
+        context.counters.subscriptions[Wire::WebSocket as usize] += 1;
+        let ping_ms = context.jittered(context.config.limits.ping_ms, 5);
+        self.phase = Phase::WebSocket(WebSocket {
+            subscription,
+            opening: Some(Box::new(Beginning { start: handshake.start, command: None })),
+            traffic: None,
+            ping_ms: u32::try_from(ping_ms).unwrap_or(u32::MAX),
+            pings: (0, 0),
+            errors: 0,
+            json: handshake.json,
+            opened: false,
+            awaiting_pong: false,
+        });
+        self.deadline = context.now.instant + ping_ms;
+        self.refill_wanted = true;
+    }
+
+    /// Reads frames; returns how many bytes it took.
+    pub(super) fn read_frames<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        input: &mut [u8],
+    ) -> usize {
+        let limits = MessageLimits {
+            message_bytes_max: context.config.limits.websocket_message_bytes_max,
+            fragments_max: context.config.limits.websocket_fragments_max as usize,
+        };
+        let most = context.config.limits.outbox_bytes_max;
+        let mut used = 0;
+        while let Phase::WebSocket(websocket) = &mut self.phase {
+            if used == input.len() || !websocket.wants_read() || self.outbox.len() >= most {
+                break;
+            }
+            let traffic = websocket.traffic.get_or_insert_default();
+            match traffic.reader.read(&mut input[used..], &limits) {
+                Ok((count, incoming)) => {
+                    used += count;
+                    match incoming {
+                        Some(incoming) => self.handle_incoming(context, incoming),
+                        None => break,
+                    }
+                }
+                Err(error) => {
+                    self.close_websocket(context, error.close_code(), error.reason());
+                    break;
+                }
+            }
+        }
+        if used > 0 {
+            self.note_heard(context);
+        }
+        self.drop_idle_traffic();
+        used
+    }
+
+    /// The client is alive; and an unfinished message has its own time.
+    fn note_heard<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let now = context.now.instant;
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        websocket.awaiting_pong = false;
+        self.deadline = now + u64::from(websocket.ping_ms);
+        if let Some(traffic) = &mut websocket.traffic {
+            if traffic.reader.message_is_unfinished() {
+                let since = *traffic.unfinished_since.get_or_insert(now);
+                let message_due = since + context.config.limits.websocket_message_ms;
+                self.deadline = self.deadline.min(message_due);
+            } else {
+                traffic.unfinished_since = None;
+            }
+        }
+    }
+
+    fn handle_incoming<T: Topics>(&mut self, context: &mut Context<'_, T>, incoming: Incoming) {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        match incoming {
+            Incoming::Text(text) if websocket.json => self.handle_command(context, &text),
+            Incoming::Binary(_) if websocket.json => {
+                let reason = "tidings.json has text frames only";
+                self.close_websocket(context, CloseCode::UNSUPPORTED, reason);
+            }
+            Incoming::Text(text) => {
+                self.publish_raw(context, text.into_bytes(), b"text/plain");
+            }
+            Incoming::Binary(bytes) => {
+                self.publish_raw(context, bytes, b"application/octet-stream");
+            }
+            Incoming::Pong => (),
+            Incoming::Ping(payload) => {
+                let second = (context.now.instant.as_ms() / 1_000) as u32;
+                if websocket.pings.0 != second {
+                    websocket.pings = (second, 0);
+                }
+                websocket.pings.1 += 1;
+                if websocket.pings.1 > context.config.limits.pings_per_second {
+                    return self.close_websocket(context, CloseCode::POLICY, "too many pings");
+                }
+                // RFC 6455 §5.5.3: when several wait, answering the newest is enough.
+                if let Some(traffic) = &mut websocket.traffic {
+                    traffic.pong = Some(payload);
+                }
+                self.send_pong();
+            }
+            Incoming::Close(close) => {
+                // RFC 6455 §5.5.1: echo the status code.
+                self.outbox.write(|out| match close {
+                    Some((code, _)) => encode_close(out, code, ""),
+                    None => encode_frame(out, Opcode::Close, b""),
+                });
+                self.leave_subscription(context);
+                self.end_after_flush(context, CloseReason::WebSocketClosed);
+            }
+        }
+    }
+
+    fn send_pong(&mut self) {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        if self.outbox.len() < PONG_OUTBOX_BYTES_MAX
+            && let Some(traffic) = &mut websocket.traffic
+            && let Some(payload) = traffic.pong.take()
+        {
+            self.outbox.write(|out| encode_frame(out, Opcode::Pong, &payload));
+        }
+    }
+
+    fn publish_raw<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        payload: Vec<u8>,
+        content_type: &[u8],
+    ) {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        let Some(topic) = websocket.subscription.sole_topic(context).cloned() else {
+            let reason = "publishing needs one topic in the URL";
+            return self.close_websocket(context, CloseCode::POLICY, reason);
+        };
+        let time_ms = context.now.wall_ms;
+        if let Ok(message) = Message::new(payload, Some(content_type), None, time_ms) {
+            let ready = Ready { topic, message: std::sync::Arc::new(message), key: None };
+            self.publish_from_websocket(context, ready, Label::Raw);
+        }
+    }
+
+    /// Publishes, or keeps the message until there is room.
+    pub(super) fn publish_from_websocket<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        ready: Ready,
+        label: Label,
+    ) {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        websocket.traffic.get_or_insert_default().stalled = Some((ready, label));
+        self.publish_stalled_message(context);
+    }
+
+    /// Publishes the message that waits, if there is room.
+    pub(super) fn publish_stalled_message<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        let Some(traffic) = &mut websocket.traffic else { return };
+        let Some((Ready { topic, message, key }, _)) = &traffic.stalled else { return };
+        let ticket = Ticket { connection: context.key, number: traffic.pending.next_number() };
+        let publishing = context.topics.publish(context.now, topic, message, key.as_ref(), ticket);
+        let verdict = match publishing {
+            Publishing::Done(outcome) => Some(outcome.map_err(Problem::from)),
+            Publishing::Pending => None,
+            Publishing::Busy => {
+                self.busy = true;
+                return;
+            }
+        };
+        self.busy = false;
+        if let Some((_, label)) = traffic.stalled.take() {
+            traffic.pending.push(label, verdict);
+        }
+        self.report_publishes(context);
+    }
+
+    /// Takes the outcome of a publish.
+    pub(super) fn settle_websocket<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        number: u32,
+        outcome: Outcome,
+    ) {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        if let Some(traffic) = &mut websocket.traffic {
+            traffic.pending.settle(number, outcome);
+        }
+        self.report_publishes(context);
+    }
+
+    /// Reports on publishes in their order. Raw ones are only heard of when they fail.
+    fn report_publishes<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        while let Phase::WebSocket(websocket) = &mut self.phase {
+            let Some((label, verdict)) =
+                websocket.traffic.as_mut().and_then(|traffic| traffic.pending.pop())
+            else {
+                break;
+            };
+            match (&label, verdict) {
+                (Label::Raw, Ok(_)) => context.counters.published += 1,
+                (Label::Raw, Err(problem)) if problem.is_temporary() => {
+                    let reason = "no memory or topic left for now";
+                    self.close_websocket(context, CloseCode::TRY_AGAIN_LATER, reason);
+                }
+                (Label::Raw, Err(_)) => {
+                    self.close_websocket(context, CloseCode::TOO_BIG, "larger than a topic may be");
+                }
+                (Label::Command { request, topic }, Ok(position)) => {
+                    context.counters.published += 1;
+                    self.send_object(request.as_deref(), "published", |object| {
+                        object.string("topic", topic.as_str()).string("id", &position.text())
+                    });
+                }
+                (Label::Command { request, .. }, Err(problem)) => {
+                    self.send_error(context, request.as_deref(), &problem);
+                }
+            }
+        }
+        self.drop_idle_traffic();
+    }
+
+    fn drop_idle_traffic(&mut self) {
+        if let Phase::WebSocket(websocket) = &mut self.phase
+            && websocket.traffic.as_deref().is_some_and(Traffic::is_idle)
+        {
+            websocket.traffic = None;
+        }
+    }
+
+    /// Queues what is due and fits.
+    pub(super) fn refill_websocket<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        self.send_pong();
+        self.drop_idle_traffic();
+        if !self.open_topics(context) {
+            return;
+        }
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        let json = websocket.json;
+        let format = if json { Format::WebSocketEnvelope } else { Format::WebSocketRaw };
+        let several = if json { Encoded::body } else { Encoded::framed };
+        let most = context.config.limits.outbox_bytes_max;
+        let before = self.outbox.len();
+        while let Phase::WebSocket(websocket) = &mut self.phase
+            && self.outbox.len() < most
+        {
+            match websocket.subscription.next(context, format, Encoded::framed, several) {
+                None => break,
+                Some(Told::Message(frame)) if !json || websocket.subscription.len() == 1 => {
+                    self.outbox.push(frame);
+                }
+                Some(Told::Message(body)) => {
+                    let cursor = websocket.subscription.cursor(context);
+                    let prefix = format!("{{\"cursor\":\"{cursor}\",");
+                    // The prefix has opened the object.
+                    let rest = body.part(1, body.len() as u32);
+                    self.outbox.write(|out| {
+                        encode_header(out, Opcode::Text, prefix.len() + rest.len());
+                        out.extend_from_slice(prefix.as_bytes());
+                    });
+                    self.outbox.push(rest);
+                }
+                Some(Told::Gap(topic, count)) if json => {
+                    let cursor = websocket.subscription.cursor(context);
+                    let mut notice = b"{\"type\":\"gap\",".to_vec();
+                    encode_gap(&mut notice, topic.as_str(), count);
+                    notice.extend_from_slice(format!(",\"cursor\":\"{cursor}\"}}").as_bytes());
+                    self.outbox.write(|out| encode_frame(out, Opcode::Text, &notice));
+                }
+                Some(Told::Gap(topic, count)) => {
+                    let topic = topic.as_str();
+                    let reason = match count {
+                        Some(1) => format!("gap: 1 message of \"{topic}\" is gone"),
+                        Some(count) => format!("gap: {count} messages of \"{topic}\" are gone"),
+                        None => format!("gap: messages of \"{topic}\" are gone"),
+                    };
+                    self.close_websocket(context, CloseCode::GAP, &reason);
+                }
+            }
+        }
+        if self.outbox.len() > before {
+            self.note_sent(context);
+        }
+    }
+
+    /// Something was sent: a ping is not due yet, unless one is being waited for.
+    fn note_sent<T: Topics>(&mut self, context: &Context<'_, T>) {
+        let Phase::WebSocket(websocket) = &self.phase else { return };
+        let is_reading =
+            websocket.traffic.as_ref().is_some_and(|traffic| traffic.unfinished_since.is_some());
+        if !websocket.awaiting_pong && !is_reading {
+            self.deadline = context.now.instant + u64::from(websocket.ping_ms);
+        }
+    }
+
+    /// Begins topics that have not begun, once they are known, and says so. Whether all have.
+    fn open_topics<T: Topics>(&mut self, context: &mut Context<'_, T>) -> bool {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return false };
+        let Some(beginning) = &websocket.opening else { return true };
+        match websocket.subscription.resolve(context, &beginning.start) {
+            Opening::Waiting => return false,
+            Opening::Ready => (),
+            Opening::Refused(refusal) => {
+                self.refuse_topics(context, refusal);
+                return false;
+            }
+        }
+        let Some(beginning) = websocket.opening.take() else { return true };
+        let cursor = (websocket.subscription.len() > 0)
+            .then(|| websocket.subscription.cursor(context));
+        let (json, first) = (websocket.json, !std::mem::replace(&mut websocket.opened, true));
+        match beginning.command {
+            None if json && first => {
+                self.send_object(None, "open", |object| object.optional("cursor", cursor.as_deref()));
+            }
+            None => (),
+            Some((request, topics)) => {
+                self.send_subscriptions(request.as_deref(), "subscribed", &topics, cursor.as_deref());
+            }
+        }
+        // Commands behind this one may be here already.
+        self.more |= json;
+        true
+    }
+
+    /// Topics that were asked for cannot be had.
+    fn refuse_topics<T: Topics>(&mut self, context: &mut Context<'_, T>, refusal: Refusal) {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        match websocket.opening.take().and_then(|beginning| beginning.command) {
+            None => {
+                self.leave_subscription(context);
+                self.close_for_now(context, CloseReason::Refused);
+            }
+            Some((request, topics)) => {
+                for topic in &topics {
+                    websocket.subscription.remove(context, topic);
+                }
+                self.send_error(context, request.as_deref(), &Problem::from(refusal));
+                self.more = true;
+            }
+        }
+    }
+
+    /// Nothing was sent or heard for a while, or an answer is overdue.
+    pub(super) fn ping<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let now = context.now.instant;
+        let limits = &context.config.limits;
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        let unfinished =
+            websocket.traffic.as_ref().and_then(|traffic| traffic.unfinished_since);
+        if unfinished.is_some_and(|since| since + limits.websocket_message_ms <= now) {
+            let reason = "the message did not arrive in time";
+            return self.close_websocket(context, CloseCode::POLICY, reason);
+        }
+        if websocket.awaiting_pong {
+            return self.close(context, CloseReason::PongTimeout);
+        }
+        websocket.awaiting_pong = true;
+        self.outbox.push_static(&[0x89, 0]);
+        self.deadline = now + limits.pong_wait_ms;
+    }
+
+    /// The server goes away (docs/protocol.md 18).
+    pub(super) fn drain_websocket<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        self.leave_subscription(context);
+        self.close_for_now(context, CloseReason::Drained);
+    }
+
+    /// Closes with 1012 and the time after which the client should come back.
+    fn close_for_now<T: Topics>(&mut self, context: &mut Context<'_, T>, reason: CloseReason) {
+        let text = format!("retry_ms={}", context.retry_ms());
+        self.outbox.write(|out| encode_close(out, CloseCode::SERVICE_RESTART, &text));
+        self.end_after_flush(context, reason);
+    }
+
+    /// Starts the closing handshake; what the client still sends is dropped.
+    pub(super) fn close_websocket<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        code: CloseCode,
+        reason: &str,
+    ) {
+        self.leave_subscription(context);
+        self.outbox.write(|out| encode_close(out, code, reason));
+        self.end_after_flush(context, CloseReason::Refused);
+    }
+
+    /// Sends an object of the subprotocol: `type`, `request` if there was one, then `members`.
+    pub(super) fn send_object(
+        &mut self,
+        request: Option<&str>,
+        kind: &str,
+        members: impl FnOnce(Object<'_>) -> Object<'_>,
+    ) {
+        let mut text = Vec::with_capacity(96);
+        let mut object = Object::new(&mut text).string("type", kind);
+        if let Some(request) = request {
+            object = object.value("request", |out| out.extend_from_slice(request.as_bytes()));
+        }
+        members(object).end();
+        send_text(&mut self.outbox, &text);
+    }
+}
+
+fn send_text(outbox: &mut Outbox, text: &[u8]) {
+    outbox.write(|out| encode_frame(out, Opcode::Text, text));
+}

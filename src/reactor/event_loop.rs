@@ -1,0 +1,494 @@
+//! The tick: what one worker's thread does, over and over.
+//!
+//! ```text
+//!   poll ─▶ reports ─▶ read ─▶ mailbox ─▶ accept ─▶ timers ─▶ mail out ─▶ refill and write ─▶ mail out ─▶ close
+//! ```
+//!
+//! The mailbox is read after the sockets, and polls are answered after the mailbox: whatever was
+//! acknowledged, on any worker, before a request was sent is in the log when that request is answered.
+//! Mail goes out before the writes, so that other workers fan out at the same time as this one.
+//!
+//! Every phase has a budget; if one is used up, the next poll does not wait.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+
+use super::mailbox::{Mailbox, Parcel, Post};
+use super::system::{Readiness, System, Who};
+use crate::counters::CloseReason;
+use crate::key::ConnectionKey;
+use crate::limits::{
+    ACCEPTS_PER_TICK, READ_BYTES_PER_TICK, READS_PER_TICK, SLICES_PER_WRITE, WRITES_PER_TICK,
+};
+use crate::time::Instant;
+use crate::worker::{Letter, Worker};
+
+/// How long to wait before accepting is tried again after the descriptors ran out.
+const ACCEPT_RETRY_MS: u64 = 100;
+/// How long to wait for room in another worker's channel.
+const SEND_RETRY_MS: u64 = 1;
+/// The descriptors running out is said at most this often.
+const EXHAUSTED_LOG_MS: u64 = 10_000;
+/// Connections whose end is logged in a second; the rest is counted.
+const CLOSE_LOGS_PER_SECOND: u32 = 200;
+
+/// One worker and the operating system below it.
+pub struct EventLoop<S: System> {
+    own: usize,
+    system: S,
+    worker: Worker,
+    mailbox: Mailbox<S::Socket>,
+    post: Post<S::Socket>,
+    sockets: Vec<Option<Socket<S::Socket>>>,
+    /// Sockets that may be readable, in turn.
+    to_read: VecDeque<ConnectionKey>,
+    /// Listeners that may have a connection.
+    to_accept: Vec<usize>,
+    /// Listeners that wait for descriptors, and until when.
+    exhausted: Option<Instant>,
+    exhausted_logged: Instant,
+    scratch: Vec<u8>,
+    reports: Vec<Readiness>,
+    /// Something could not be sent for want of room.
+    unsent: bool,
+    close_log: CloseLog,
+    /// When the thread ends whatever is left; never while it is not draining.
+    drain_until: Instant,
+    drain_max_ms: u64,
+    listeners: usize,
+}
+
+struct Socket<S> {
+    stream: S,
+    generation: u32,
+    /// Reading may succeed: nothing has said otherwise yet.
+    readable: bool,
+    /// The peer has closed its side: reading goes on until it says so.
+    hung_up: bool,
+    /// Whether it is in `to_read`.
+    queued: bool,
+}
+
+impl<S: System> EventLoop<S> {
+    /// The loop of worker number `own`, with `listeners` listeners in its system.
+    pub fn new(
+        own: usize,
+        system: S,
+        worker: Worker,
+        mailbox: Mailbox<S::Socket>,
+        post: Post<S::Socket>,
+        listeners: usize,
+        drain_max_ms: u64,
+    ) -> Self {
+        Self {
+            own,
+            system,
+            worker,
+            mailbox,
+            post,
+            sockets: Vec::new(),
+            to_read: VecDeque::new(),
+            // A connection may have come before the listener was registered.
+            to_accept: (0..listeners).collect(),
+            exhausted: None,
+            exhausted_logged: Instant::default(),
+            scratch: vec![0; READ_BYTES_PER_TICK],
+            reports: Vec::new(),
+            unsent: false,
+            close_log: CloseLog::default(),
+            drain_until: Instant::NEVER,
+            drain_max_ms,
+            listeners,
+        }
+    }
+
+    /// Ticks until a drain is over.
+    ///
+    /// # Errors
+    /// When the operating system cannot be polled.
+    pub fn run(&mut self) -> io::Result<()> {
+        while self.tick()? {}
+        Ok(())
+    }
+
+    /// One turn. False when a drain is over.
+    ///
+    /// # Errors
+    /// When the operating system cannot be polled.
+    pub fn tick(&mut self) -> io::Result<bool> {
+        let timeout_ms = self.timeout_ms();
+        self.reports.clear();
+        self.system.poll(timeout_ms, &mut self.reports)?;
+        let now = self.system.now();
+        self.worker.begin_tick(now, self.post.connections());
+        self.take_reports();
+        self.read_sockets();
+        self.read_mailbox(now.instant);
+        self.accept(now.instant);
+        let timers_left = self.worker.handle_timers();
+        self.send_mail();
+        self.write_sockets();
+        self.send_mail();
+        self.resume_reading();
+        self.close_sockets(now.instant);
+        self.exhausted = self.exhausted.filter(|until| *until > now.instant);
+        // A budget that was used up means that the next poll does not wait: see `timeout_ms`.
+        self.unsent |= timers_left;
+        Ok(!(self.worker.is_drained() || self.drain_until <= now.instant))
+    }
+
+    /// How long the next poll may wait.
+    fn timeout_ms(&mut self) -> Option<u64> {
+        let can_accept = !self.to_accept.is_empty() && self.exhausted.is_none();
+        let has_work = !self.to_read.is_empty()
+            || self.worker.has_work()
+            || self.mailbox.has_more()
+            || can_accept;
+        if has_work {
+            return Some(0);
+        }
+        if std::mem::take(&mut self.unsent) {
+            return Some(SEND_RETRY_MS);
+        }
+        let mut deadline = self.worker.next_deadline().min(self.drain_until);
+        if let Some(until) = self.exhausted {
+            deadline = deadline.min(until);
+        }
+        if deadline == Instant::NEVER {
+            return None;
+        }
+        // The wheel fires a step late rather than early; a poll that ends early only polls again.
+        Some(deadline.since(self.system.now().instant).max(1))
+    }
+
+    /// Latches what the operating system said.
+    fn take_reports(&mut self) {
+        for report in std::mem::take(&mut self.reports) {
+            match report.who {
+                Who::Mailbox => (),
+                Who::Listener(listener) => {
+                    if !self.to_accept.contains(&listener) {
+                        self.to_accept.push(listener);
+                    }
+                }
+                Who::Connection(key) => {
+                    if report.writable {
+                        self.worker.handle_writable(key);
+                    }
+                    if (report.readable || report.hung_up)
+                        && let Some(socket) = socket(&mut self.sockets, key)
+                    {
+                        socket.readable = true;
+                        socket.hung_up |= report.hung_up;
+                        if !std::mem::replace(&mut socket.queued, true) {
+                            self.to_read.push_back(key);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_sockets(&mut self) {
+        for _ in 0..READS_PER_TICK.min(self.to_read.len()) {
+            let Some(key) = self.to_read.pop_front() else { break };
+            if let Some(socket) = socket(&mut self.sockets, key) {
+                socket.queued = false;
+                if self.read_socket(key) {
+                    self.queue_read(key);
+                }
+            }
+        }
+    }
+
+    /// Reads once. Whether it should be read again without a new report.
+    fn read_socket(&mut self, key: ConnectionKey) -> bool {
+        let Some(socket) = socket(&mut self.sockets, key) else { return false };
+        // What is not wanted now stays in the kernel, and readable: see `resume_reading`.
+        if !self.worker.wants_read(key) {
+            return false;
+        }
+        match self.system.read(&mut socket.stream, &mut self.scratch) {
+            Ok(0) => {
+                socket.readable = false;
+                self.worker.handle_eof(key);
+                false
+            }
+            Ok(count) => {
+                let is_full = count == self.scratch.len();
+                socket.readable = is_full || socket.hung_up;
+                let again = socket.readable;
+                self.worker.handle_bytes(key, &mut self.scratch[..count]);
+                again
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.readable = false;
+                false
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(_) => {
+                socket.readable = false;
+                self.worker.handle_error(key);
+                false
+            }
+        }
+    }
+
+    fn queue_read(&mut self, key: ConnectionKey) {
+        if let Some(socket) = socket(&mut self.sockets, key)
+            && !std::mem::replace(&mut socket.queued, true)
+        {
+            self.to_read.push_back(key);
+        }
+    }
+
+    /// Connections that stopped reading and now want to again get no new report: the latch remembers.
+    fn resume_reading(&mut self) {
+        while let Some(key) = self.worker.poll_resumed() {
+            if socket(&mut self.sockets, key).is_some_and(|socket| socket.readable) {
+                self.queue_read(key);
+            }
+        }
+    }
+
+    fn read_mailbox(&mut self, now: Instant) {
+        let parcels: Vec<Parcel<S::Socket>> = self.mailbox.take().collect();
+        for parcel in parcels {
+            match parcel {
+                Parcel::Letter(from, letter) => self.worker.handle_letter(from, letter),
+                Parcel::Socket(stream, peer) => self.keep(stream, peer),
+                Parcel::Drain => self.begin_drain(now),
+            }
+        }
+    }
+
+    fn begin_drain(&mut self, now: Instant) {
+        if self.drain_until == Instant::NEVER {
+            self.drain_until = now + self.drain_max_ms;
+            // What is queued in the listeners is served: closing them now would reset it.
+            self.to_accept = (0..self.listeners).collect();
+            while self.accept_some(usize::MAX, now) {}
+            self.system.close_listeners();
+            self.to_accept.clear();
+            self.worker.begin_drain();
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        if self.exhausted.is_none() {
+            self.accept_some(ACCEPTS_PER_TICK, now);
+        }
+    }
+
+    /// Accepts up to `budget` connections. Whether one was accepted.
+    fn accept_some(&mut self, budget: usize, now: Instant) -> bool {
+        let mut accepted = 0;
+        while accepted < budget
+            && let Some(&listener) = self.to_accept.last()
+        {
+            match self.system.accept(listener) {
+                Ok((stream, peer)) => {
+                    accepted += 1;
+                    self.place(stream, peer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.to_accept.pop();
+                }
+                Err(error) if is_exhaustion(&error) => {
+                    self.turn_away(listener, &error, now);
+                    break;
+                }
+                // The connection that was to be accepted is gone, or the call was interrupted: the
+                // next one may be fine. An error that stays is waited out like exhaustion.
+                Err(error) if is_passing(&error) => accepted += 1,
+                Err(error) => {
+                    self.turn_away(listener, &error, now);
+                    break;
+                }
+            }
+        }
+        accepted > 0
+    }
+
+    /// No descriptor is left: whoever waits is turned away, and the rest later.
+    fn turn_away(&mut self, listener: usize, error: &io::Error, now: Instant) {
+        let turned_away = self.system.turn_away(listener);
+        self.exhausted = Some(now + ACCEPT_RETRY_MS);
+        if self.exhausted_logged <= now {
+            self.exhausted_logged = now + EXHAUSTED_LOG_MS;
+            log::warn!(
+                "cannot accept connections: {error}; {} one and trying again. Raise the descriptor \
+                 limit (ulimit -n), or lower --connections-max",
+                if turned_away { "turned away" } else { "keeping" }
+            );
+        }
+    }
+
+    /// Keeps a connection, or hands it to a worker that has clearly fewer.
+    fn place(&mut self, stream: S::Socket, peer: SocketAddr) {
+        let target = self.post.least_loaded(self.own);
+        self.post.add_connection(target);
+        if target == self.own {
+            return self.keep(stream, peer);
+        }
+        match self.post.send(target, Parcel::Socket(stream, peer)) {
+            Ok(()) => self.post.ring(target),
+            Err(Parcel::Socket(stream, peer)) => {
+                self.post.remove_connection(target);
+                self.post.add_connection(self.own);
+                self.keep(stream, peer);
+            }
+            Err(_) => unreachable!("what could not be sent comes back"),
+        }
+    }
+
+    /// Makes a connection, already counted as this worker's, one of its own.
+    fn keep(&mut self, mut stream: S::Socket, peer: SocketAddr) {
+        let Some(key) = self.worker.handle_accept(peer) else {
+            self.post.remove_connection(self.own);
+            return;
+        };
+        let registered = self.system.register(&mut stream, key);
+        let slot = key.slot as usize;
+        if slot >= self.sockets.len() {
+            self.sockets.resize_with(slot + 1, || None);
+        }
+        let generation = key.generation;
+        self.sockets[slot] =
+            Some(Socket { stream, generation, readable: true, hung_up: false, queued: true });
+        // Its request may be here already; trying costs one read, a report would cost a poll.
+        self.to_read.push_back(key);
+        if registered.is_err() {
+            self.worker.handle_error(key);
+        }
+    }
+
+    fn send_mail(&mut self) {
+        let mut rung = 0_u128;
+        while let Some((worker, letter)) = self.worker.poll_letter() {
+            match self.post.send(worker, Parcel::Letter(self.own, letter)) {
+                Ok(()) => rung |= 1 << (worker % 128),
+                Err(Parcel::Letter(_, letter)) => {
+                    self.give_back(worker, letter);
+                    break;
+                }
+                Err(_) => unreachable!("what could not be sent comes back"),
+            }
+        }
+        for worker in 0..self.post.workers() {
+            if rung & (1 << (worker % 128)) != 0 {
+                self.post.ring(worker);
+            }
+        }
+    }
+
+    fn give_back(&mut self, worker: usize, letter: Letter) {
+        self.worker.give_back(worker, letter);
+        self.unsent = true;
+    }
+
+    fn write_sockets(&mut self) {
+        for _ in 0..WRITES_PER_TICK {
+            let Some(key) = self.worker.poll_write() else { break };
+            self.write_socket(key);
+        }
+        while let Some(key) = self.worker.poll_shutdown() {
+            if let Some(socket) = socket(&mut self.sockets, key)
+                && self.system.shut(&mut socket.stream).is_err()
+            {
+                self.worker.handle_error(key);
+            }
+        }
+    }
+
+    /// Writes until everything is sent or the operating system takes no more.
+    fn write_socket(&mut self, key: ConnectionKey) {
+        let Some(socket) = socket(&mut self.sockets, key) else { return };
+        loop {
+            let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+            let filled = self.worker.slices(key, &mut slices);
+            let result = self.system.write(&mut socket.stream, &slices[..filled]);
+            match result {
+                Ok(0) => return self.worker.handle_error(key),
+                Ok(count) => {
+                    self.worker.handle_written(key, count);
+                    if !self.worker.wants_write(key) {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.worker.handle_blocked(key);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(_) => return self.worker.handle_error(key),
+            }
+        }
+    }
+
+    fn close_sockets(&mut self, now: Instant) {
+        while let Some((key, reason, peer)) = self.worker.poll_closed() {
+            self.close_log.note(now, peer, reason);
+            self.post.remove_connection(self.own);
+            if socket(&mut self.sockets, key).is_some() {
+                self.sockets[key.slot as usize] = None;
+                // A descriptor came free: whoever waits for one need not wait for the timer.
+                self.exhausted = None;
+            }
+        }
+    }
+}
+
+fn socket<S>(sockets: &mut [Option<Socket<S>>], key: ConnectionKey) -> Option<&mut Socket<S>> {
+    let socket = sockets.get_mut(key.slot as usize)?.as_mut()?;
+    (socket.generation == key.generation).then_some(socket)
+}
+
+/// EMFILE, ENFILE, ENOBUFS, ENOMEM: no descriptor or memory for another socket.
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24 | 105 | 55)) || error.kind() == io::ErrorKind::OutOfMemory
+}
+
+/// Errors of accept(2) that concern one connection.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    ) || error.raw_os_error() == Some(71)
+}
+
+/// Says how connections ended, but not more often than anybody can read.
+#[derive(Default)]
+struct CloseLog {
+    second: u64,
+    said: u32,
+    unsaid: u32,
+}
+
+impl CloseLog {
+    fn note(&mut self, now: Instant, peer: SocketAddr, reason: CloseReason) {
+        if !log::log_enabled!(log::Level::Debug) {
+            return;
+        }
+        let second = now.as_ms() / 1_000;
+        if second != self.second {
+            if self.unsaid > 0 {
+                log::debug!("{} more connections ended", self.unsaid);
+            }
+            *self = Self { second, said: 0, unsaid: 0 };
+        }
+        if self.said < CLOSE_LOGS_PER_SECOND {
+            self.said += 1;
+            log::debug!("{peer} ended: {}", reason.label());
+        } else {
+            self.unsaid += 1;
+        }
+    }
+}

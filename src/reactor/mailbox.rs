@@ -1,0 +1,161 @@
+//! Mail between threads: a bounded channel for each worker, and a bell that is rung once a batch.
+//!
+//! The sender puts the parcel into the channel, then rings; the bell wakes the receiver only if it was
+//! quiet. The receiver quiets the bell, then empties the channel. So whatever is put in after the
+//! receiver has looked finds a quiet bell, and wakes it again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::limits::MAILBOX_MAX;
+use crate::worker::Letter;
+
+/// What a worker's thread is sent.
+#[derive(Debug)]
+pub enum Parcel<S> {
+    /// A letter from another worker, whose number comes first.
+    Letter(usize, Letter),
+    /// An accepted connection, handed over. Its sender has counted it as the receiver's.
+    Socket(S, SocketAddr),
+    /// Begin to go away.
+    Drain,
+}
+
+/// Wakes a thread that waits in `poll`.
+pub trait Ring: Send + Sync {
+    /// Wakes it, if it was not woken already since it last looked.
+    fn ring(&self);
+    /// The thread looks: the next ring wakes it again.
+    fn quiet(&self);
+}
+
+/// The way to one worker.
+struct Way<S> {
+    sender: Sender<Parcel<S>>,
+    bell: Arc<dyn Ring>,
+}
+
+/// The ways to all workers, and how many connections each has.
+pub struct Post<S> {
+    ways: Vec<Way<S>>,
+    connections: Arc<[AtomicUsize]>,
+}
+
+impl<S> Clone for Post<S> {
+    fn clone(&self) -> Self {
+        let way = |way: &Way<S>| Way { sender: way.sender.clone(), bell: Arc::clone(&way.bell) };
+        let connections = Arc::clone(&self.connections);
+        Self { ways: self.ways.iter().map(way).collect(), connections }
+    }
+}
+
+/// A worker's receiving end.
+pub struct Mailbox<S> {
+    receiver: Receiver<Parcel<S>>,
+    bell: Arc<dyn Ring>,
+}
+
+/// Makes the channels between as many workers as there are bells.
+pub fn connect<S>(bells: Vec<Arc<dyn Ring>>) -> (Post<S>, Vec<Mailbox<S>>) {
+    let connections = bells.iter().map(|_| AtomicUsize::new(0)).collect();
+    let (ways, mailboxes) = bells
+        .into_iter()
+        .map(|bell| {
+            let (sender, receiver) = bounded(MAILBOX_MAX);
+            (Way { sender, bell: Arc::clone(&bell) }, Mailbox { receiver, bell })
+        })
+        .unzip();
+    (Post { ways, connections }, mailboxes)
+}
+
+impl<S> Post<S> {
+    /// Sends a parcel, or gives it back if the channel is full. Ring afterwards.
+    pub fn send(&self, worker: usize, parcel: Parcel<S>) -> Result<(), Parcel<S>> {
+        self.ways[worker].sender.try_send(parcel).map_err(|error| match error {
+            TrySendError::Full(parcel) | TrySendError::Disconnected(parcel) => parcel,
+        })
+    }
+
+    /// Wakes a worker.
+    pub fn ring(&self, worker: usize) {
+        self.ways[worker].bell.ring();
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.ways.len()
+    }
+
+    /// Counts a connection as a worker's.
+    pub fn add_connection(&self, worker: usize) {
+        self.connections[worker].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection of a worker ended.
+    pub fn remove_connection(&self, worker: usize) {
+        self.connections[worker].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Connections of all workers.
+    pub fn connections(&self) -> usize {
+        self.connections.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The worker that a connection accepted by `own` goes to: `own`, unless another has clearly fewer.
+    pub fn least_loaded(&self, own: usize) -> usize {
+        let count = |worker: usize| self.connections[worker].load(Ordering::Relaxed);
+        let least = (0..self.workers()).min_by_key(|&worker| count(worker)).unwrap_or(own);
+        let clearly_more = count(own) > count(least) + 1 + count(least) / 32;
+        if clearly_more { least } else { own }
+    }
+}
+
+impl<S> Mailbox<S> {
+    /// Everything that was in the channel when this was called, and perhaps more.
+    pub fn take(&self) -> impl Iterator<Item = Parcel<S>> + '_ {
+        self.bell.quiet();
+        self.receiver.try_iter().take(MAILBOX_MAX)
+    }
+
+    /// Whether something is in the channel.
+    pub fn has_more(&self) -> bool {
+        !self.receiver.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+
+    impl Ring for Silent {
+        fn ring(&self) {}
+        fn quiet(&self) {}
+    }
+
+    #[test]
+    fn connections_go_to_who_has_clearly_fewer() {
+        let (post, _mailboxes) = connect::<()>(vec![Arc::new(Silent), Arc::new(Silent)]);
+        assert_eq!(post.least_loaded(0), 0);
+        post.add_connection(0);
+        assert_eq!(post.least_loaded(0), 0, "one more is not clearly more");
+        post.add_connection(0);
+        assert_eq!(post.least_loaded(0), 1);
+        assert_eq!(post.least_loaded(1), 1);
+    }
+
+    #[test]
+    fn a_full_channel_gives_the_parcel_back() {
+        let (post, mailboxes) = connect::<()>(vec![Arc::new(Silent)]);
+        for _ in 0..MAILBOX_MAX {
+            assert!(post.send(0, Parcel::Drain).is_ok());
+        }
+        assert!(post.send(0, Parcel::Drain).is_err());
+        assert_eq!(mailboxes[0].take().count(), MAILBOX_MAX);
+        assert!(!mailboxes[0].has_more());
+    }
+}

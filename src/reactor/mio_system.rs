@@ -1,0 +1,186 @@
+//! The real operating system: mio over epoll or kqueue.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::clock::Clock;
+use super::mailbox::Ring;
+use super::system::{Readiness, System, Who};
+use crate::key::ConnectionKey;
+use crate::limits::Limits;
+use crate::time::Now;
+
+/// Readiness reports taken in one poll.
+const EVENTS_PER_POLL: usize = 1024;
+/// Connections that the kernel may queue for us; it caps this at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// Sleep no longer than this at a time; a poll that wakes up once an hour costs nothing.
+const POLL_MS_MAX: u64 = 3_600_000;
+/// The token of the mailbox; listeners have those below it, connections what their keys say.
+const MAILBOX: usize = usize::MAX;
+const LISTENERS_MAX: usize = 64;
+
+// A connection's key fills a token.
+const _: () = assert!(usize::BITS >= 64, "tidings needs a 64-bit system");
+
+/// One worker's share of the operating system.
+#[derive(Debug)]
+pub struct MioSystem {
+    poll: Poll,
+    events: Events,
+    listeners: Vec<TcpListener>,
+    clock: Clock,
+    /// Given up for a moment when there is no other descriptor to accept with.
+    spare: Option<File>,
+}
+
+/// Wakes a worker out of its poll.
+#[derive(Debug)]
+pub struct Bell {
+    waker: Waker,
+    rung: AtomicBool,
+}
+
+impl Ring for Bell {
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel)
+            && let Err(error) = self.waker.wake()
+        {
+            log::error!("cannot wake a worker: {error}");
+        }
+    }
+
+    fn quiet(&self) {
+        self.rung.store(false, Ordering::Release);
+        // The channel is looked at after the bell is quiet, in every thread's eyes.
+        std::sync::atomic::fence(Ordering::SeqCst);
+    }
+}
+
+/// A listening socket that other workers may bind too, with the options that accepted ones inherit.
+pub fn bind(address: SocketAddr, limits: &Limits) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    {
+        let notsent = u32::try_from(limits.notsent_bytes).unwrap_or(u32::MAX);
+        socket.set_tcp_notsent_lowat(notsent)?;
+        socket.set_tcp_user_timeout(Some(Duration::from_millis(limits.user_timeout_ms)))?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = limits;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+impl MioSystem {
+    /// A system with these listeners, and the bell that wakes it.
+    pub fn new(
+        listeners: Vec<std::net::TcpListener>,
+        clock: Clock,
+    ) -> io::Result<(Self, Arc<Bell>)> {
+        if listeners.len() > LISTENERS_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "at most 64 listen addresses"));
+        }
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), Token(MAILBOX))?;
+        let mut registered = Vec::new();
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let mut listener = TcpListener::from_std(listener);
+            let token = Token(MAILBOX - 1 - number);
+            poll.registry().register(&mut listener, token, Interest::READABLE)?;
+            registered.push(listener);
+        }
+        let events = Events::with_capacity(EVENTS_PER_POLL);
+        let spare = File::open("/dev/null").ok();
+        let system = Self { poll, events, listeners: registered, clock, spare };
+        Ok((system, Arc::new(Bell { waker, rung: AtomicBool::new(false) })))
+    }
+
+    fn who(token: Token) -> Who {
+        match MAILBOX - token.0 {
+            0 => Who::Mailbox,
+            distance @ 1..=LISTENERS_MAX => Who::Listener(distance - 1),
+            _ => Who::Connection(ConnectionKey::from_bits(token.0 as u64)),
+        }
+    }
+}
+
+impl System for MioSystem {
+    type Socket = TcpStream;
+
+    fn poll(&mut self, timeout_ms: Option<u64>, reports: &mut Vec<Readiness>) -> io::Result<()> {
+        let timeout = timeout_ms.map(|ms| Duration::from_millis(ms.min(POLL_MS_MAX)));
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        reports.extend(self.events.iter().map(|event| Readiness {
+            who: Self::who(event.token()),
+            readable: event.is_readable(),
+            writable: event.is_writable(),
+            hung_up: event.is_read_closed() || event.is_error(),
+        }));
+        Ok(())
+    }
+
+    fn now(&mut self) -> Now {
+        self.clock.now()
+    }
+
+    fn accept(&mut self, listener: usize) -> io::Result<(TcpStream, SocketAddr)> {
+        match self.listeners.get(listener) {
+            Some(listener) => listener.accept(),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn turn_away(&mut self, listener: usize) -> bool {
+        self.spare = None;
+        let turned_away = self.accept(listener).is_ok();
+        self.spare = File::open("/dev/null").ok();
+        turned_away
+    }
+
+    fn close_listeners(&mut self) {
+        for mut listener in self.listeners.drain(..) {
+            // Closing deregisters too; so an error here changes nothing.
+            let _ = self.poll.registry().deregister(&mut listener);
+        }
+    }
+
+    fn register(&mut self, socket: &mut TcpStream, key: ConnectionKey) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(socket, Token(key.to_bits() as usize), interest)
+    }
+
+    fn read(&mut self, socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        socket.read(buffer)
+    }
+
+    fn write(&mut self, socket: &mut TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            [one] => socket.write(one),
+            _ => socket.write_vectored(slices),
+        }
+    }
+
+    fn shut(&mut self, socket: &mut TcpStream) -> io::Result<()> {
+        socket.shutdown(Shutdown::Write)
+    }
+}

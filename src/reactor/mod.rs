@@ -1,0 +1,12 @@
+//! The only I/O of the server: polling, sockets, the clock, and the channels between threads.
+
+mod clock;
+mod event_loop;
+mod mailbox;
+mod mio_system;
+mod system;
+
+pub use self::event_loop::EventLoop;
+pub use self::mailbox::{Mailbox, Parcel, Post, Ring, connect};
+pub use self::mio_system::{Bell, MioSystem, bind};
+pub use self::system::{Readiness, System, Who};

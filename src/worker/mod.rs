@@ -1,0 +1,462 @@
+//! One thread's world: its connections, their timers, and its share of the topics.
+//!
+//! Everything here is a function of (bytes, mail, now). The reactor tells it what happened through
+//! `handle_*` and asks what to do next through `poll_*`; between ticks it holds no borrowed thing and
+//! knows no file descriptor.
+
+mod addresses;
+mod metrics;
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use fastrand::Rng;
+use slab::Slab;
+
+pub use self::metrics::Letter;
+
+use self::addresses::Addresses;
+use self::metrics::Scrapes;
+use crate::config::Config;
+use crate::connection::{Connection, Context, Surplus};
+use crate::counters::{CloseReason, Counters};
+use crate::hub::Hub;
+use crate::key::ConnectionKey;
+use crate::limits::{REFUSING_CONNECTIONS_MAX, TIMERS_PER_TICK};
+use crate::time::{Instant, Now};
+use crate::timers::Timers;
+
+/// Milliseconds by which each client widens the window over which a drain says goodbye.
+const DRAIN_MS_PER_CLIENT: u64 = 10;
+
+/// The connections, timers and topics of one thread.
+#[derive(Debug)]
+pub struct Worker {
+    config: Arc<Config>,
+    now: Now,
+    hub: Hub,
+    connections: Slab<Entry>,
+    next_generation: u32,
+    timers: Timers,
+    random: Rng,
+    counters: Counters,
+    addresses: Addresses,
+    /// Connections that are served: all but those that only get a refusal.
+    served: usize,
+    /// Connections of all workers, as far as this one was told.
+    clients: usize,
+    /// Connections with something to parse or to send, in turn.
+    ready: VecDeque<ConnectionKey>,
+    /// Whether the next turn is one of `ready` rather than one of the topics'.
+    ready_is_next: bool,
+    /// Connections with a publish that found no room.
+    busy: Vec<ConnectionKey>,
+    closed: Vec<(ConnectionKey, CloseReason, SocketAddr)>,
+    shutdowns: Vec<ConnectionKey>,
+    resumed: Vec<ConnectionKey>,
+    metrics_wanted: Vec<ConnectionKey>,
+    scrapes: Scrapes,
+    date: String,
+    /// When each connection is said goodbye to, the latest first; `None` while not draining.
+    goodbyes: Option<Vec<(Instant, ConnectionKey)>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    connection: Connection,
+    generation: u32,
+    /// Whether it is in `ready`.
+    queued: bool,
+    /// Whether it is in `busy`.
+    in_busy: bool,
+    /// What [`Connection::wants_read`] last said.
+    reading: bool,
+}
+
+impl Worker {
+    /// Worker number `id` of `config.workers`. All workers of a server get the same `hash_seed`, each its
+    /// own `random`.
+    pub fn new(config: Arc<Config>, id: usize, hash_seed: u64, mut random: Rng) -> Self {
+        let hub = Hub::new(&config, id, hash_seed, random.fork());
+        Self {
+            now: Now::default(),
+            hub,
+            connections: Slab::new(),
+            next_generation: 0,
+            timers: Timers::default(),
+            random,
+            counters: Counters::default(),
+            addresses: Addresses::default(),
+            served: 0,
+            clients: 0,
+            ready: VecDeque::new(),
+            ready_is_next: true,
+            busy: Vec::new(),
+            closed: Vec::new(),
+            shutdowns: Vec::new(),
+            resumed: Vec::new(),
+            metrics_wanted: Vec::new(),
+            scrapes: Scrapes::new(config.workers, id),
+            date: String::new(),
+            goodbyes: None,
+            config,
+        }
+    }
+
+    /// Begins a tick. `clients` is the number of connections of all workers.
+    pub fn begin_tick(&mut self, now: Now, clients: usize) {
+        self.counters.ticks += 1;
+        self.clients = clients;
+        let second = now.wall_ms / 1_000;
+        if self.date.is_empty() || second != self.now.wall_ms / 1_000 {
+            // RFC 9110 §6.6.1. HTTP dates end with the year 9999.
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(second.min(253_402_300_799));
+            self.date = httpdate::fmt_http_date(time);
+        }
+        self.now = now;
+    }
+
+    /// A connection was accepted or handed over. `None`: there are too many even to refuse.
+    pub fn handle_accept(&mut self, peer: SocketAddr) -> Option<ConnectionKey> {
+        let surplus = self.surplus(peer);
+        if surplus != Surplus::No && self.connections.len() - self.served >= REFUSING_CONNECTIONS_MAX {
+            return None;
+        }
+        if surplus == Surplus::No {
+            self.served += 1;
+            self.addresses.add(peer);
+        }
+        self.counters.connections_opened += 1;
+        let generation = self.next_generation;
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let connection = Connection::new(self.now, peer, surplus, &self.config.limits);
+        let entry = Entry { connection, generation, queued: false, in_busy: false, reading: true };
+        let slot = u32::try_from(self.connections.insert(entry)).expect("connections fit 32 bits");
+        let key = ConnectionKey { slot, generation };
+        if let Some(goodbyes) = &mut self.goodbyes {
+            // It was waiting to be accepted when the drain began: it is served, and leaves last.
+            goodbyes.insert(0, (self.now.instant + self.config.limits.drain_spread_ms, key));
+        }
+        self.settle(key);
+        Some(key)
+    }
+
+    fn surplus(&self, peer: SocketAddr) -> Surplus {
+        let limits = &self.config.limits;
+        if self.served >= self.config.share(self.config.connections_max) {
+            Surplus::Server
+        } else if self.addresses.count(peer)
+            >= self.config.share(limits.connections_per_address as usize)
+        {
+            Surplus::Address
+        } else {
+            Surplus::No
+        }
+    }
+
+    /// Bytes were read.
+    pub fn handle_bytes(&mut self, key: ConnectionKey, bytes: &mut [u8]) {
+        self.with(key, |connection, context| connection.handle_bytes(context, bytes));
+    }
+
+    /// The peer has closed its sending side.
+    pub fn handle_eof(&mut self, key: ConnectionKey) {
+        self.with(key, Connection::handle_eof);
+    }
+
+    /// The operating system reported an error on the socket.
+    pub fn handle_error(&mut self, key: ConnectionKey) {
+        self.with(key, Connection::handle_error);
+    }
+
+    /// The operating system takes bytes again.
+    pub fn handle_writable(&mut self, key: ConnectionKey) {
+        self.with(key, |connection, _| connection.handle_writable());
+    }
+
+    /// `count` bytes of [`Worker::slices`] were sent.
+    pub fn handle_written(&mut self, key: ConnectionKey, count: usize) {
+        self.with(key, |connection, context| connection.handle_written(context, count));
+    }
+
+    /// The operating system takes no more for now.
+    pub fn handle_blocked(&mut self, key: ConnectionKey) {
+        self.with(key, |connection, _| connection.handle_blocked());
+    }
+
+    /// A letter from another worker.
+    pub fn handle_letter(&mut self, from: usize, letter: Letter) {
+        match letter {
+            Letter::Hub(mail) => {
+                self.hub.handle_mail(self.now, from, mail);
+                self.hand_out_answers();
+            }
+            Letter::MetricsWanted { connection } => {
+                let (counters, gauges) = (Box::new(self.counters.clone()), self.hub.gauges());
+                self.scrapes.send(from, Letter::Metrics { connection, counters, gauges });
+            }
+            Letter::Metrics { connection, counters, gauges } => {
+                self.scrapes.add(connection, &counters, &gauges);
+                self.answer_metrics();
+            }
+        }
+    }
+
+    /// Passes outcomes to those who wait for them, and room to those who found none.
+    fn hand_out_answers(&mut self) {
+        let mut answered = false;
+        while let Some((ticket, outcome)) = self.hub.poll_answer() {
+            answered = true;
+            self.with(ticket.connection, |connection, context| {
+                connection.handle_outcome(context, ticket.number, outcome);
+            });
+        }
+        if answered {
+            for key in std::mem::take(&mut self.busy) {
+                if let Some(entry) = self.entry(key) {
+                    entry.in_busy = false;
+                }
+                self.with(key, Connection::handle_room);
+            }
+        }
+    }
+
+    fn answer_metrics(&mut self) {
+        while let Some((key, text)) = self.scrapes.poll_text() {
+            self.with(key, |connection, context| {
+                connection.handle_metrics(context, text.as_bytes());
+            });
+        }
+    }
+
+    /// Fires what is due. Returns whether the budget was used up.
+    pub fn handle_timers(&mut self) -> bool {
+        let now = self.now.instant;
+        let mut left = self.hub.handle_timers(self.now);
+        self.hand_out_answers();
+        for fired in 0.. {
+            if fired == TIMERS_PER_TICK {
+                left = true;
+                break;
+            }
+            let Some(slot) = self.timers.poll(now) else { break };
+            if let Some(entry) = self.connections.get(slot as usize) {
+                let key = ConnectionKey { slot, generation: entry.generation };
+                self.with(key, Connection::handle_deadline);
+            }
+        }
+        while let Some(goodbyes) = &mut self.goodbyes
+            && goodbyes.last().is_some_and(|(when, _)| *when <= now)
+        {
+            if let Some((_, key)) = goodbyes.pop() {
+                self.with(key, Connection::drain);
+            }
+        }
+        left
+    }
+
+    /// When something is due next.
+    pub fn next_deadline(&self) -> Instant {
+        let goodbye = self.goodbyes.as_ref().and_then(|goodbyes| goodbyes.last());
+        let goodbye = goodbye.map_or(Instant::NEVER, |(when, _)| *when);
+        self.timers.next_deadline().min(self.hub.next_deadline()).min(goodbye)
+    }
+
+    /// Begins to go away: every connection is said goodbye to at a random moment.
+    pub fn begin_drain(&mut self) {
+        if self.goodbyes.is_some() {
+            return;
+        }
+        let window = self.config.limits.drain_spread_ms.min(self.clients as u64 * DRAIN_MS_PER_CLIENT);
+        let mut goodbyes = Vec::with_capacity(self.connections.len());
+        for (slot, entry) in &self.connections {
+            let key = ConnectionKey { slot: slot as u32, generation: entry.generation };
+            goodbyes.push((self.now.instant + self.random.u64(..=window), key));
+        }
+        goodbyes.sort_unstable_by_key(|(when, _)| std::cmp::Reverse(*when));
+        self.goodbyes = Some(goodbyes);
+    }
+
+    /// Whether a drain has begun and every connection has ended.
+    pub fn is_drained(&self) -> bool {
+        self.goodbyes.is_some() && self.connections.is_empty()
+    }
+
+    /// The next connection that has something to send, see [`Worker::slices`]. Connections with business
+    /// of their own and deliveries of topics take turns.
+    pub fn poll_write(&mut self) -> Option<ConnectionKey> {
+        loop {
+            self.ready_is_next = !self.ready_is_next;
+            let from_ready = !self.ready_is_next;
+            let key = if from_ready || !self.hub.has_deliveries() {
+                self.next_ready().or_else(|| self.next_delivery())
+            } else {
+                self.next_delivery().or_else(|| self.next_ready())
+            }?;
+            self.with(key, Connection::take_turn);
+            if self.entry(key).is_some_and(|entry| entry.connection.wants_write()) {
+                return Some(key);
+            }
+        }
+    }
+
+    fn next_ready(&mut self) -> Option<ConnectionKey> {
+        while let Some(key) = self.ready.pop_front() {
+            if let Some(entry) = self.entry(key) {
+                entry.queued = false;
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    fn next_delivery(&mut self) -> Option<ConnectionKey> {
+        while let Some(slot) = self.hub.poll_delivery() {
+            let entry = &self.connections[slot as usize];
+            if entry.connection.wants_news() {
+                return Some(ConnectionKey { slot, generation: entry.generation });
+            }
+        }
+        None
+    }
+
+    /// Whether [`Worker::poll_write`] may have more.
+    pub fn has_work(&self) -> bool {
+        !self.ready.is_empty() || self.hub.has_deliveries()
+    }
+
+    /// What a connection has to send; returns how many of `slices` were filled.
+    pub fn slices<'a>(&'a self, key: ConnectionKey, slices: &mut [IoSlice<'a>]) -> usize {
+        match self.connections.get(key.slot as usize) {
+            Some(entry) if entry.generation == key.generation => entry.connection.slices(slices),
+            _ => 0,
+        }
+    }
+
+    /// Whether the connection has more to send than was sent.
+    pub fn wants_write(&self, key: ConnectionKey) -> bool {
+        self.connections
+            .get(key.slot as usize)
+            .is_some_and(|entry| entry.generation == key.generation && entry.connection.wants_write())
+    }
+
+    /// Whether bytes for this connection can be taken now.
+    pub fn wants_read(&self, key: ConnectionKey) -> bool {
+        self.connections.get(key.slot as usize).is_some_and(|entry| {
+            entry.generation == key.generation && entry.connection.wants_read(&self.config.limits)
+        })
+    }
+
+    /// The next letter to send, and to whom.
+    pub fn poll_letter(&mut self) -> Option<(usize, Letter)> {
+        self.scrapes.poll_letter().or_else(|| {
+            self.hub.poll_mail().map(|(worker, mail)| (worker, Letter::Hub(mail)))
+        })
+    }
+
+    /// Takes back a letter that could not be sent.
+    pub fn give_back(&mut self, worker: usize, letter: Letter) {
+        match letter {
+            Letter::Hub(mail) => self.hub.give_back(worker, mail),
+            letter => self.scrapes.send(worker, letter),
+        }
+    }
+
+    /// The next connection that ended; its socket is to be closed.
+    pub fn poll_closed(&mut self) -> Option<(ConnectionKey, CloseReason, SocketAddr)> {
+        self.closed.pop()
+    }
+
+    /// The next connection whose sending side is to be shut.
+    pub fn poll_shutdown(&mut self) -> Option<ConnectionKey> {
+        self.shutdowns.pop()
+    }
+
+    /// The next connection that takes bytes again after it did not.
+    pub fn poll_resumed(&mut self) -> Option<ConnectionKey> {
+        self.resumed.pop()
+    }
+
+    /// What the worker counts.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn entry(&mut self, key: ConnectionKey) -> Option<&mut Entry> {
+        let entry = self.connections.get_mut(key.slot as usize)?;
+        (entry.generation == key.generation).then_some(entry)
+    }
+
+    /// Calls a connection, unless the key is stale, and does what follows from it.
+    fn with(
+        &mut self,
+        key: ConnectionKey,
+        call: impl FnOnce(&mut Connection, &mut Context<'_, Hub>),
+    ) {
+        let Some(entry) = self.connections.get_mut(key.slot as usize) else { return };
+        if entry.generation != key.generation {
+            return;
+        }
+        let mut context = Context {
+            now: self.now,
+            key,
+            topics: &mut self.hub,
+            config: &self.config,
+            random: &mut self.random,
+            counters: &mut self.counters,
+            clients: self.clients,
+            date: &self.date,
+            draining: self.goodbyes.is_some(),
+            metrics_wanted: &mut self.metrics_wanted,
+        };
+        call(&mut entry.connection, &mut context);
+        if let Some(key) = self.metrics_wanted.pop() {
+            self.scrapes.begin(key, &self.counters, &self.hub.gauges());
+            self.answer_metrics();
+        }
+        self.settle(key);
+    }
+
+    /// Files the connection where it belongs after something happened to it.
+    fn settle(&mut self, key: ConnectionKey) {
+        let Some(entry) = self.connections.get_mut(key.slot as usize) else { return };
+        if entry.generation != key.generation {
+            return;
+        }
+        let connection = &mut entry.connection;
+        if let Some(reason) = connection.close_reason() {
+            return self.remove(key, reason);
+        }
+        if connection.take_shutdown() {
+            self.shutdowns.push(key);
+        }
+        if connection.is_busy() && !std::mem::replace(&mut entry.in_busy, true) {
+            self.busy.push(key);
+        }
+        let reading = connection.wants_read(&self.config.limits);
+        if reading && !entry.reading {
+            self.resumed.push(key);
+        }
+        entry.reading = reading;
+        if (connection.wants_turn() || connection.wants_write()) && !entry.queued {
+            entry.queued = true;
+            self.ready.push_back(key);
+        }
+        self.timers.set(key.slot, connection.deadline(&self.config.limits));
+    }
+
+    fn remove(&mut self, key: ConnectionKey, reason: CloseReason) {
+        let entry = self.connections.remove(key.slot as usize);
+        let peer = entry.connection.peer();
+        if entry.connection.surplus() == Surplus::No {
+            self.served -= 1;
+            self.addresses.remove(peer);
+        }
+        self.timers.set(key.slot, Instant::NEVER);
+        self.counters.connections_closed[reason as usize] += 1;
+        self.closed.push((key, reason, peer));
+    }
+}
