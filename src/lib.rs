@@ -13,4 +13,5 @@
 //! 0  buffer · config · limits · time      bytes at rest, plain values
 //! ```
 
+pub mod cli;
 pub mod wire;
