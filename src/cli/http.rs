@@ -1,4 +1,4 @@
-//! A small blocking HTTP/1.1 client: one connection, requests written whole, answers read as they come.
+//! A small blocking HTTP/1.1 client: requests written whole, answers read as they come.
 //!
 //! By hand because a stream has to be read without buffering ahead, with a time limit on silence
 //! rather than on the whole, and because a streamed publish writes its request while it reads the
@@ -189,7 +189,7 @@ fn parse_head(bytes: &[u8]) -> io::Result<Head> {
     Ok(Head { status, framing, persists, content_type, retry_after })
 }
 
-/// A refusal in words: status, title and detail of its problem (protocol 15.1), or the status alone.
+/// A refusal in words: status, title and detail of its problem (protocol 15.1), or only the status.
 pub(crate) fn problem_text(status: u16, body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Problem {

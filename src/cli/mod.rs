@@ -56,8 +56,8 @@ enum Command {
     Subscribe(subscribe::SubscribeArguments),
 }
 
-/// Runs the command that this process was started with; returns what it should exit with: 0 when the
-/// work was done, 1 when it failed, 2 when it was asked for wrongly (clap exits by itself then).
+/// Runs the command that this process was started with; returns what it should exit with: 0 when
+/// the work was done, 1 when it failed, 2 when it was asked for wrongly (clap exits by itself then).
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();

@@ -6,28 +6,29 @@
 //!                                        ◀── answers ◀──reader thread── response
 //! ```
 //!
-//! Invariant: every line is in exactly one place: not yet taken, in the window, or answered. After a
-//! loss the window is sent again; each line has its key, so those that had arrived are not doubled.
+//! Invariant: every line is in exactly one place: not yet taken, in the window, or answered. After
+//! a loss the window is sent again; each line has its key, so those that had arrived are not doubled.
+
+mod answers;
+mod encode;
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Write};
+use std::fmt;
+use std::io::{self, BufRead, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use socket2::{SockRef, TcpKeepalive};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::base_url::BaseUrl;
 use super::coming_back::{BackOff, Failure};
 use super::http::{Connection, USER_AGENT, connect};
 use super::lines::read_line;
 use super::publish::{PublishArguments, wait_to_retry};
+use answers::{Answer, Outcome, Problem, read_answers, watch_peer};
+use encode::encode_line;
 
 /// The window: how much may be without an answer.
 const WINDOW_LINES_MAX: usize = 4096;
@@ -39,10 +40,6 @@ const LINES_AHEAD_MAX: usize = 1024;
 /// Lines that are there together go out in chunks of about this size.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// A peer whose kernel does not answer for this long is gone. There is no limit on how long the
-/// server itself may take: it slows publishers down on purpose (protocol 5.6).
-const PEER_SILENCE_MAX: Duration = Duration::from_secs(45);
-
 /// Publishes `input` a line a message; `false` when some lines were refused.
 pub(super) fn publish(
     arguments: &PublishArguments,
@@ -52,13 +49,7 @@ pub(super) fn publish(
 ) -> Result<bool, Failure> {
     let (sender, lines) = bounded(LINES_AHEAD_MAX);
     thread::spawn(move || read_input(input, &sender));
-    let progress = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
-    if let Ok(style) = ProgressStyle::with_template("{pos} published, {per_sec}, {elapsed}") {
-        progress.set_style(style);
-    }
-    if !progress.is_hidden() {
-        progress.enable_steady_tick(Duration::from_millis(250));
-    }
+    let progress = progress_bar(arguments.quiet);
     let mut publisher = Publisher {
         arguments,
         base,
@@ -76,6 +67,22 @@ pub(super) fn publish(
     // Off the terminal, the bar is hidden and this prints nothing.
     publisher.progress.abandon();
     outcome.map(|()| publisher.all_published)
+}
+
+/// The count and the rate, on a terminal; nothing anywhere else.
+fn progress_bar(quiet: bool) -> ProgressBar {
+    let progress = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // A rate that cannot be written is a rate that is not shown.
+        let _ = write!(out, "{:.0}", state.per_sec());
+    };
+    if let Ok(style) = ProgressStyle::with_template("{pos} published, {rate} a second, {elapsed}") {
+        progress.set_style(style.with_key("rate", rate));
+    }
+    if !progress.is_hidden() {
+        progress.enable_steady_tick(Duration::from_millis(250));
+    }
+    progress
 }
 
 /// What the input has: a line, or why there are no more.
@@ -103,14 +110,6 @@ struct Unanswered {
     number: u64,
     /// As it is sent, with its line end.
     encoded: Vec<u8>,
-}
-
-/// What the answer's reader has seen.
-enum Answer {
-    /// One line of the answer: what became of the next message.
-    Line(Vec<u8>),
-    /// The answer has ended: properly, or not.
-    Ended(Result<(), Failure>),
 }
 
 struct Publisher<'a> {
@@ -284,23 +283,12 @@ impl Publisher<'_> {
 
     /// Handles one line of the answer; whether it was about a message.
     fn handle_answer(&mut self, line: &[u8]) -> Result<bool, Failure> {
-        #[derive(Deserialize)]
-        struct Outcome {
-            error: Option<Problem>,
-        }
-        #[derive(Deserialize)]
-        struct Problem {
-            status: u16,
-            #[serde(default)]
-            title: String,
-            #[serde(default)]
-            detail: String,
-        }
         if line.is_empty() {
             return Ok(false);
         }
-        let unreadable = |_| Failure::Final(format!("{} does not answer like tidings", self.base));
-        let outcome: Outcome = serde_json::from_slice(line).map_err(unreadable)?;
+        let Ok(outcome) = serde_json::from_slice::<Outcome>(line) else {
+            return Err(Failure::Final(format!("{} does not answer like tidings", self.base)));
+        };
         // Protocol 5.3: the answers come in the order of the lines.
         let Some(answered) = self.window.pop_front() else {
             return Err(Failure::Final(
@@ -322,85 +310,6 @@ impl Publisher<'_> {
         self.all_published = false;
         self.progress.suspend(|| eprintln!("tidings: line {number}: {why}"));
     }
-}
-
-/// Lets the kernel notice a peer that is gone, without a limit on how long it may think.
-fn watch_peer(stream: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(PEER_SILENCE_MAX / 3);
-    socket.set_tcp_keepalive(&keepalive.with_interval(PEER_SILENCE_MAX / 9))?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(PEER_SILENCE_MAX))?;
-    Ok(())
-}
-
-/// Reads an answer to its end; runs on a thread of its own.
-fn read_answers(mut connection: Connection, answers: &Sender<Answer>) {
-    let outcome = (|| {
-        let head = connection.read_head()?;
-        if head.status != 200 {
-            return Err(connection.refusal(&head));
-        }
-        let mut reader = BufReader::new(connection.body(&head));
-        let mut line = Vec::new();
-        while read_line(&mut reader, &mut line)? {
-            if answers.send(Answer::Line(std::mem::take(&mut line))).is_err() {
-                break;
-            }
-        }
-        Ok(())
-    })();
-    // Nobody listens when the publisher has given up.
-    let _ = answers.send(Answer::Ended(outcome));
-}
-
-/// One message as a line of the request.
-fn encode_line(arguments: &PublishArguments, key: &str, line: &[u8]) -> Result<Vec<u8>, String> {
-    #[derive(Serialize)]
-    #[serde(untagged)]
-    enum Data<'a> {
-        Text(&'a str),
-        Json(&'a RawValue),
-        Base64(String),
-    }
-    #[derive(Serialize)]
-    struct Message<'a> {
-        topic: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        event: Option<&'a str>,
-        key: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        content_type: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        encoding: Option<&'a str>,
-        data: Data<'a>,
-    }
-    let mut content_type = arguments.content_type.as_deref();
-    let text = std::str::from_utf8(line);
-    let data = if arguments.json {
-        let text = text.map_err(|_| "not JSON: not UTF-8".to_owned())?;
-        let value: &RawValue =
-            serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-        // A string would be taken for text without it.
-        content_type = content_type.or(Some("application/json"));
-        Data::Json(value)
-    } else {
-        let is_text =
-            content_type.is_none_or(|name| name.to_ascii_lowercase().starts_with("text/"));
-        match text {
-            Ok(text) if is_text => Data::Text(text),
-            _ => Data::Base64(BASE64_STANDARD.encode(line)),
-        }
-    };
-    let encoding = matches!(data, Data::Base64(_)).then_some("base64");
-    if encoding.is_some() {
-        content_type = content_type.or(Some("application/octet-stream"));
-    }
-    let event = arguments.event.as_deref();
-    let message = Message { topic: &arguments.topic, event, key, content_type, encoding, data };
-    let mut encoded = serde_json::to_vec(&message).map_err(|error| error.to_string())?;
-    encoded.push(b'\n');
-    Ok(encoded)
 }
 
 #[cfg(test)]

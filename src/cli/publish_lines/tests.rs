@@ -1,6 +1,6 @@
 //! Streamed publishes against a server that does what a script says.
 
-use std::io::{Cursor, Read};
+use std::io::{BufReader, Cursor, Read};
 use std::sync::mpsc;
 
 use clap::Parser;
@@ -37,7 +37,7 @@ fn chunk(line: &str) -> String {
     format!("{:x}\r\n{line}\n\r\n", line.len() + 1)
 }
 
-/// Reads the request and answers its first lines one by one, then goes on as it is told.
+/// Answers the first lines one by one, reads the rest, and ends the answer only if it is to finish.
 fn answer_lines(answered: usize, finish: bool) -> Step {
     Box::new(move |mut stream| {
         let mut request = read_until(&mut stream, "\r\n\r\n");
@@ -48,8 +48,9 @@ fn answer_lines(answered: usize, finish: bool) -> Step {
                 .write_all(chunk(&format!("{{\"line\":{number},\"id\":\"e\"}}")).as_bytes())
                 .unwrap();
         }
+        // All of it is read in any case: closing before would take back the answers on their way.
+        request += &read_until(&mut stream, "0\r\n\r\n");
         if finish {
-            request += &read_until(&mut stream, "0\r\n\r\n");
             stream.write_all(b"0\r\n\r\n").unwrap();
         }
         request

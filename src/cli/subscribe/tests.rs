@@ -71,7 +71,8 @@ fn an_event_stream_is_taken_up_where_it_was_cut() {
             sse("retry: 5\nid: e-1\n\n: hi\n\n", true),
             sse(
                 "event: tidings:gap\nid: e-4\ndata: {\"topic\":\"news\",\"count\":3}\n\n\
-                 id: e-5\nevent: edit\ndata: c\n\nevent: tidings:new\ndata: x\n\nid: e-6\ndata:\n\n",
+                 id: e-5\nevent: edit\ndata: c\n\nevent: tidings:new\ndata: x\n\n\
+                 id: e-6\ndata:\n\n",
                 true,
             ),
         ],
