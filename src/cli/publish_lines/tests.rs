@@ -200,3 +200,29 @@ fn many_lines_pass_through_the_window() {
     assert!(outcome.unwrap());
     assert_eq!(counts, ["10000"]);
 }
+
+#[test]
+fn no_more_lines_are_taken_than_may_be_without_an_answer() {
+    let input: String = (0..WINDOW_LINES_MAX + 100).map(|number| format!("{number}\n")).collect();
+    let step: Step = Box::new(|stream| {
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        let mut count = 0;
+        while count < WINDOW_LINES_MAX {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+            count += usize::from(line.starts_with('{'));
+        }
+        // The end of the chunk, and then nothing.
+        reader.read_line(&mut line).unwrap();
+        let patience = Some(Duration::from_millis(200));
+        reader.get_ref().set_read_timeout(patience).unwrap();
+        let beyond = reader.read_line(&mut line).unwrap_err();
+        let refusal = whole("403 Forbidden", "", "");
+        reader.get_mut().write_all(refusal.as_bytes()).unwrap();
+        format!("{:?}", beyond.kind())
+    });
+    let (outcome, beyond) = publish_lines(&[], Cursor::new(input), vec![step]);
+    assert!(matches!(outcome, Err(Failure::Final(_))), "{outcome:?}");
+    assert_eq!(beyond, ["WouldBlock"]);
+}
