@@ -14,6 +14,7 @@
 //! ```
 
 pub mod buffer;
+pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod counters;
@@ -21,6 +22,7 @@ pub mod hub;
 pub mod key;
 pub mod limits;
 pub mod reactor;
+pub mod server;
 pub mod time;
 pub mod timers;
 pub mod topic;

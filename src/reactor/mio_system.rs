@@ -51,7 +51,7 @@ pub struct Bell {
 
 impl Ring for Bell {
     fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel)
+        if !self.rung.swap(true, Ordering::SeqCst)
             && let Err(error) = self.waker.wake()
         {
             log::error!("cannot wake a worker: {error}");
@@ -59,9 +59,8 @@ impl Ring for Bell {
     }
 
     fn quiet(&self) {
-        self.rung.store(false, Ordering::Release);
-        // The channel is looked at after the bell is quiet, in every thread's eyes.
-        std::sync::atomic::fence(Ordering::SeqCst);
+        // A swap, so that the channel is looked at after the bell is quiet in every thread's eyes.
+        self.rung.swap(false, Ordering::SeqCst);
     }
 }
 

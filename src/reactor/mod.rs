@@ -6,6 +6,7 @@ mod mailbox;
 mod mio_system;
 mod system;
 
+pub use self::clock::Clock;
 pub use self::event_loop::EventLoop;
 pub use self::mailbox::{Mailbox, Parcel, Post, Ring, connect};
 pub use self::mio_system::{Bell, MioSystem, bind};

@@ -1,0 +1,104 @@
+//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`.
+//!
+//! The server's rules stop here. The two clients are blocking programs of their own, each of them
+//! the only user of its process: they may wait in a read, sleep and look at the clock.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "blocking programs of their own: they sleep, read clocks and print their results"
+)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod base_url;
+mod coming_back;
+mod event_stream;
+mod http;
+mod http_body;
+mod lines;
+pub mod publish;
+mod publish_lines;
+#[cfg(test)]
+mod scripted;
+pub mod serve;
+pub mod subscribe;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings                                   serve on the default address
+  tidings subscribe news                    wait for what is published to `news`
+  tidings publish news 'hello'              publish one message to it
+  tail -f app.log | tidings publish logs --lines
+
+Without a subcommand the flags are those of `tidings serve`.
+`tidings SUBCOMMAND --help` shows flags and examples of each.";
+
+/// A push server: publish to a topic, and everyone who waits on it hears at once.
+#[derive(Debug, Parser)]
+#[command(name = "tidings", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::ServeArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (what `tidings` does by itself)
+    Serve(serve::ServeArguments),
+    /// Publish one message, or each line of standard input
+    Publish(publish::PublishArguments),
+    /// Wait on topics and print what is published to them
+    Subscribe(subscribe::SubscribeArguments),
+}
+
+/// Runs the command that this process was started with; returns what it should exit with: 0 when
+/// the work was done, 1 when it failed, 2 when it was asked for wrongly (clap exits by itself then).
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Publish(arguments) => publish::run(&arguments),
+        Command::Subscribe(arguments) => subscribe::run(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_subcommand_is_serve() {
+        let arguments = Arguments::try_parse_from(["tidings"]).unwrap();
+        assert!(arguments.command.is_none());
+    }
+
+    #[test]
+    fn publish_and_subscribe_take_their_flags() {
+        let line = ["tidings", "publish", "news", "hello", "--event", "edit"];
+        let arguments = Arguments::try_parse_from(line).unwrap();
+        assert!(matches!(arguments.command, Some(Command::Publish(_))));
+        let line = ["tidings", "subscribe", "a,b", "--via", "long-poll", "--count", "3"];
+        let arguments = Arguments::try_parse_from(line).unwrap();
+        assert!(matches!(arguments.command, Some(Command::Subscribe(_))));
+    }
+
+    #[test]
+    fn a_payload_is_given_once() {
+        let line = ["tidings", "publish", "news", "hello", "--file", "F"];
+        assert!(Arguments::try_parse_from(line).is_err());
+        let line = ["tidings", "subscribe", "a", "--after", "latest", "--last", "3"];
+        assert!(Arguments::try_parse_from(line).is_err());
+    }
+}

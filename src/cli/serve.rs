@@ -1,0 +1,177 @@
+//! `tidings serve`: the server, as a command.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use log::{error, info, warn};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Config, Origins};
+use crate::limits::Limits;
+use crate::server::Server;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings                                             http://127.0.0.1:8080/, a worker for each core
+  tidings --listen 0.0.0.0:8080 --listen '[::]:8080'  every address, IPv4 and IPv6
+  tidings --allow-origin https://example.org          let pages of that site in
+  tidings --log-messages 10000 --log-age 86400        remember more
+
+Every flag can be given as an environment variable: --log-age 60 is TIDINGS_LOG_AGE=60.
+RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once.";
+
+/// The flags of `tidings serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ServeArguments {
+    /// Address and port to listen on; may be given several times
+    #[arg(
+        long,
+        env = "TIDINGS_LISTEN",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:8080"
+    )]
+    listen: Vec<SocketAddr>,
+    /// Worker threads [default: one for each core]
+    #[arg(long, env = "TIDINGS_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
+    workers: Option<u16>,
+    /// Origin whose pages may talk to this server, or * for all; may be given several times
+    #[arg(long, env = "TIDINGS_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
+    allow_origin: Vec<String>,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// Descriptors that are not connections: standard streams, and for each worker its listeners, poll, waker
+/// and spare.
+const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
+const DESCRIPTORS_PER_WORKER: u64 = 16;
+
+/// Runs the server until it is told to stop. 0 after a drain, 1 when it cannot start or fails.
+#[must_use]
+pub fn run(arguments: ServeArguments) -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    match serve(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            error!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: ServeArguments) -> Result<(), String> {
+    let (listen, descriptors) = (arguments.listen.clone(), raise_descriptor_limit());
+    let config = configure(arguments, descriptors)?;
+    let (limits, connections_max) = (config.limits.clone(), config.connections_max);
+    let workers = config.workers;
+    // Registered first: a signal during the start is not lost.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| error.to_string())?;
+    let seed = RandomState::new().build_hasher().finish();
+    let server = Server::start(config, &listen, seed).map_err(|error| error.to_string())?;
+    let addresses: Vec<String> =
+        server.addresses().iter().map(|address| format!("http://{address}/")).collect();
+    info!(
+        "listening on {} with {workers} workers and {descriptors} descriptors (up to {connections_max} \
+         connections); a topic keeps {} messages, {} bytes, {} s; try: curl -N -H 'Accept: \
+         text/event-stream' {}topics/news",
+        addresses.join(" and "),
+        limits.log_messages,
+        limits.log_bytes,
+        limits.log_age_ms / 1_000,
+        addresses[0],
+    );
+    let (drain, handle) = (server.drainer(), signals.handle());
+    let listener = std::thread::spawn(move || {
+        for (count, signal) in signals.forever().enumerate() {
+            if count > 0 {
+                warn!("told twice to stop: exiting at once");
+                std::process::exit(128 + signal);
+            }
+            info!("draining: saying goodbye to every connection");
+            drain();
+        }
+    });
+    let result = server.wait();
+    handle.close();
+    // It ends with its handle, and has nothing to say.
+    let _ = listener.join();
+    if result.is_ok() {
+        info!("drained");
+    }
+    result
+}
+
+/// Raises the soft limit of descriptors to the hard one; returns what it got.
+fn raise_descriptor_limit() -> u64 {
+    rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
+        warn!("cannot raise the descriptor limit: {error}");
+        1_024
+    })
+}
+
+/// Settles what depends on the machine.
+fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, String> {
+    let ServeArguments { workers, allow_origin, limits, .. } = arguments;
+    let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(128));
+    let workers = workers.map_or_else(cores, usize::from);
+    let reserve = DESCRIPTORS_OF_OUR_OWN + DESCRIPTORS_PER_WORKER * workers as u64;
+    let room = descriptors.saturating_sub(reserve);
+    let connections_max = match limits.connections_max {
+        Some(wanted) if u64::from(wanted) > room => {
+            return Err(format!(
+                "--connections-max {wanted} does not fit: the descriptor limit of {descriptors} leaves \
+                 room for {room} connections. Raise it (ulimit -n), or lower --connections-max"
+            ));
+        }
+        Some(wanted) => wanted as usize,
+        None if room == 0 => {
+            return Err(format!(
+                "the descriptor limit of {descriptors} leaves no room for connections: raise it (ulimit -n)"
+            ));
+        }
+        None => usize::try_from(room).unwrap_or(usize::MAX).min(u32::MAX as usize / 2),
+    };
+    if limits.log_bytes > limits.memory_bytes_max {
+        return Err("--log-bytes is larger than --memory: lower it, or raise --memory".to_owned());
+    }
+    let origins = if allow_origin.iter().any(|origin| origin == "*") {
+        warn!("--allow-origin *: pages of every site may read and publish");
+        Origins::Any
+    } else if allow_origin.is_empty() {
+        Origins::Own
+    } else {
+        Origins::Listed(allow_origin)
+    };
+    Ok(Config { origins, limits, connections_max, workers })
+}
+
+/// `*`, or a scheme, `://` and a host, without a path (RFC 6454 §6.2).
+fn parse_origin(text: &str) -> Result<String, String> {
+    let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains('/') && host.is_ascii()
+    });
+    if text == "*" || text == "null" || is_origin {
+        Ok(text.to_owned())
+    } else {
+        Err("give an origin such as https://example.org (no path, no slash at the end), or *".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_checked() {
+        for good in ["*", "https://example.org", "http://localhost:3000"] {
+            assert!(parse_origin(good).is_ok(), "{good}");
+        }
+        for bad in ["", "example.org", "https://example.org/", "https://"] {
+            assert!(parse_origin(bad).is_err(), "{bad}");
+        }
+    }
+}
