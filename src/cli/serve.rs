@@ -157,7 +157,8 @@ fn parse_origin(text: &str) -> Result<String, String> {
     if text == "*" || text == "null" || is_origin {
         Ok(text.to_owned())
     } else {
-        Err("give an origin such as https://example.org (no path, no slash at the end), or *".to_owned())
+        Err("give an origin such as https://example.org (no path, no slash at the end), or *"
+            .to_owned())
     }
 }
 

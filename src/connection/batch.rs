@@ -24,7 +24,7 @@ const ROOM: usize = 16 * 1024;
 
 /// A batch under way. Its head is answered before its first line is read.
 #[derive(Debug)]
-pub struct Batch {
+pub(super) struct Batch {
     exchange: Exchange,
     reader: BodyReader,
     /// Decoded bytes of the body behind the last line that was taken.
@@ -52,7 +52,7 @@ struct Label {
 
 /// A message that is ready to be published.
 #[derive(Debug)]
-pub struct Ready {
+pub(super) struct Ready {
     pub(super) topic: TopicName,
     pub(super) message: Arc<Message>,
     pub(super) key: Option<IdempotencyKey>,

@@ -13,7 +13,7 @@ use crate::wire::websocket::CloseCode;
 
 /// What is said of a publish when it is done.
 #[derive(Debug)]
-pub enum Label {
+pub(super) enum Label {
     /// Nothing, on a raw WebSocket.
     Raw,
     /// That it is published, on `tidings.json`.
@@ -36,8 +36,7 @@ impl Connection {
                 Ok(())
             }
             Ok(Command::Publish(draft)) => Ready::check(draft, context.now).map(|ready| {
-                let label =
-                    Label::Command { request: request.clone(), topic: ready.topic.clone() };
+                let label = Label::Command { request: request.clone(), topic: ready.topic.clone() };
                 self.publish_from_websocket(context, ready, label);
             }),
             Ok(Command::Subscribe { topics, after, last }) => {
@@ -151,8 +150,10 @@ impl Connection {
 
 /// The names of a command, in their order, each once.
 fn parse_names(names: &[String]) -> Result<Vec<TopicName>, Problem> {
-    let mut topics =
-        names.iter().map(|name| TopicName::parse(name.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    let mut topics = names
+        .iter()
+        .map(|name| TopicName::parse(name.as_bytes()))
+        .collect::<Result<Vec<_>, _>>()?;
     topics.sort_unstable();
     topics.dedup();
     Ok(topics)

@@ -339,7 +339,11 @@ impl Connection {
     }
 
     fn write_deadline(&self, limits: &Limits) -> Instant {
-        if self.outbox.is_empty() { Instant::NEVER } else { self.progress_at + limits.write_progress_ms }
+        if self.outbox.is_empty() {
+            Instant::NEVER
+        } else {
+            self.progress_at + limits.write_progress_ms
+        }
     }
 
     /// Whether bytes that the peer sends can be taken now.
@@ -473,7 +477,9 @@ impl Connection {
                 took(input.len(), input)
             }
             Phase::Closed(_) => took(input.len(), input),
-            Phase::Awaiting(_) | Phase::Metrics(_) | Phase::Poll(_) | Phase::Flushing(_) => Step::Wait,
+            Phase::Awaiting(_) | Phase::Metrics(_) | Phase::Poll(_) | Phase::Flushing(_) => {
+                Step::Wait
+            }
         }
     }
 
@@ -502,7 +508,9 @@ impl Connection {
         self.requests += 1;
         context.counters.requests += 1;
         match route::exchange(&head, context.config) {
-            Err(problem) => self.refuse_request(context, Exchange::of(&head), head.framing, &problem),
+            Err(problem) => {
+                self.refuse_request(context, Exchange::of(&head), head.framing, &problem);
+            }
             Ok(exchange) => match route::route(&head, context.config) {
                 Err(problem) => self.refuse_request(context, exchange, head.framing, &problem),
                 Ok(route) => self.begin(context, exchange, route, head.framing),
@@ -605,7 +613,9 @@ impl Connection {
     ) {
         match framing {
             Framing::None | Framing::Length(0) => self.refuse(context, exchange, problem),
-            Framing::Length(_) | Framing::Chunked => self.refuse_and_close(context, exchange, problem),
+            Framing::Length(_) | Framing::Chunked => {
+                self.refuse_and_close(context, exchange, problem);
+            }
         }
     }
 

@@ -7,11 +7,11 @@ use crate::topic::{Outcome, Position};
 use super::problem::Problem;
 
 /// How a publish ended, for its publisher.
-pub type Verdict = Result<Position, Problem>;
+pub(super) type Verdict = Result<Position, Problem>;
 
 /// A queue of publishes, each with what its report needs to know.
 #[derive(Debug)]
-pub struct Pending<L> {
+pub(super) struct Pending<L> {
     queue: VecDeque<(L, Option<Verdict>)>,
     /// The number of the first in the queue.
     first: u32,
@@ -25,17 +25,17 @@ impl<L> Default for Pending<L> {
 
 impl<L> Pending<L> {
     /// The number that the next publish will have.
-    pub fn next_number(&self) -> u32 {
+    pub(super) fn next_number(&self) -> u32 {
         self.first.wrapping_add(self.queue.len() as u32)
     }
 
     /// Queues a publish, with its verdict if that is known already.
-    pub fn push(&mut self, label: L, verdict: Option<Verdict>) {
+    pub(super) fn push(&mut self, label: L, verdict: Option<Verdict>) {
         self.queue.push_back((label, verdict));
     }
 
     /// Notes how a publish ended.
-    pub fn settle(&mut self, number: u32, outcome: Outcome) {
+    pub(super) fn settle(&mut self, number: u32, outcome: Outcome) {
         let index = number.wrapping_sub(self.first) as usize;
         if let Some((_, verdict)) = self.queue.get_mut(index) {
             *verdict = Some(outcome.map_err(Problem::from));
@@ -43,7 +43,7 @@ impl<L> Pending<L> {
     }
 
     /// The next one to report.
-    pub fn pop(&mut self) -> Option<(L, Verdict)> {
+    pub(super) fn pop(&mut self) -> Option<(L, Verdict)> {
         self.queue.front()?.1.as_ref()?;
         let (label, verdict) = self.queue.pop_front()?;
         self.first = self.first.wrapping_add(1);
@@ -51,12 +51,12 @@ impl<L> Pending<L> {
     }
 
     /// How many are not reported.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
 
     /// Whether everything is reported.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 }

@@ -16,7 +16,7 @@ use crate::wire::http1::Status;
 
 /// A poll that waits: for its topics to be known, or for something to be there.
 #[derive(Debug)]
-pub struct Poll {
+pub(super) struct Poll {
     exchange: Exchange,
     subscription: Subscription,
     /// Where to begin; taken when the topics are known.

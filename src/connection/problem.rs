@@ -7,7 +7,7 @@ use crate::wire::websocket::HandshakeError;
 
 /// Why a request is not served. Its texts are ours alone: nothing that a peer sent is repeated.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(super) struct Problem {
     /// The status of the answer.
     pub status: Status,
     /// What is wrong and what to do, in a sentence or two.
@@ -18,7 +18,7 @@ pub struct Problem {
 
 /// A field that belongs to a refusal.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Hint {
+pub(super) enum Hint {
     /// None.
     None,
     /// `Allow`, with the methods that this path has.
@@ -31,22 +31,22 @@ pub enum Hint {
 
 impl Problem {
     /// A refusal without fields of its own.
-    pub const fn new(status: Status, detail: &'static str) -> Self {
+    pub(super) const fn new(status: Status, detail: &'static str) -> Self {
         Self { status, detail, hint: Hint::None }
     }
 
     /// A malformed request.
-    pub const fn bad_request(detail: &'static str) -> Self {
+    pub(super) const fn bad_request(detail: &'static str) -> Self {
         Self::new(Status::BAD_REQUEST, detail)
     }
 
     /// A refusal for now: the client is told when to come back.
-    pub const fn for_now(status: Status, detail: &'static str) -> Self {
+    pub(super) const fn for_now(status: Status, detail: &'static str) -> Self {
         Self { status, detail, hint: Hint::RetryLater }
     }
 
     /// The path has other methods.
-    pub const fn method(allow: &'static str) -> Self {
+    pub(super) const fn method(allow: &'static str) -> Self {
         Self {
             status: Status::METHOD_NOT_ALLOWED,
             detail: "This path has other methods, see Allow and docs/protocol.md.",
@@ -55,12 +55,12 @@ impl Problem {
     }
 
     /// Whether coming back later may help.
-    pub const fn is_temporary(&self) -> bool {
+    pub(super) const fn is_temporary(&self) -> bool {
         matches!(self.hint, Hint::RetryLater)
     }
 
     /// Appends the body: a problem object (RFC 9457 §3.1).
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
         Object::new(out)
             .string("title", self.status.reason())
             .integer("status", u64::from(self.status.code()))

@@ -16,7 +16,7 @@ use crate::wire::http1::{BodyLimits, BodyReader, Framing, Status};
 
 /// A request whose body is being read.
 #[derive(Debug)]
-pub struct Upload {
+pub(super) struct Upload {
     exchange: Exchange,
     purpose: Purpose,
     reader: BodyReader,
@@ -36,7 +36,7 @@ enum Purpose {
 
 /// A publish or deletion whose outcome is not known yet.
 #[derive(Debug)]
-pub struct Awaiting {
+pub(super) struct Awaiting {
     exchange: Exchange,
     topic: TopicName,
     /// What to ask again when there is room; `None` while the answer is awaited.
@@ -52,7 +52,7 @@ enum Again {
 }
 
 /// The bounds of a body that is read into memory.
-pub fn body_limits(payload_bytes_max: u64) -> BodyLimits {
+pub(super) fn body_limits(payload_bytes_max: u64) -> BodyLimits {
     BodyLimits {
         payload_bytes_max,
         chunk_line_bytes_max: CHUNK_LINE_BYTES_MAX,
@@ -150,7 +150,8 @@ impl Connection {
         upload.counted += grown;
         context.counters.body_bytes += grown as u64;
         // The moment at which the average rate will have fallen below the least.
-        let worth_ms = upload.reader.bytes_read() * 1_000 / context.config.limits.body_rate_min as u64;
+        let worth_ms =
+            upload.reader.bytes_read() * 1_000 / context.config.limits.body_rate_min as u64;
         self.deadline = upload.began + context.config.limits.body_grace_ms + worth_ms;
         if upload.reader.is_complete() {
             self.end_upload(context);

@@ -8,7 +8,7 @@ use crate::topic::Topics;
 use crate::wire::http1::{ResponseHead, Status};
 
 /// Begins a response head: status, date, persistence, and the fields about origins.
-pub fn begin_head<'a, T: Topics>(
+pub(super) fn begin_head<'a, T: Topics>(
     out: &'a mut Vec<u8>,
     context: &Context<'_, T>,
     exchange: &Exchange,
@@ -23,7 +23,9 @@ pub fn begin_head<'a, T: Topics>(
     }
     let origin = match (exchange.grant, &context.config.origins) {
         (Grant::Any, _) => Some("*"),
-        (Grant::Listed(index), Origins::Listed(list)) => list.get(usize::from(index)).map(String::as_str),
+        (Grant::Listed(index), Origins::Listed(list)) => {
+            list.get(usize::from(index)).map(String::as_str)
+        }
         _ => None,
     };
     match origin {
@@ -35,14 +37,14 @@ pub fn begin_head<'a, T: Topics>(
 }
 
 /// Adds the fields of answers from topics: they depend on the request and may not be reused unasked.
-pub fn topic_fields<'a>(head: ResponseHead<'a>, cache_control: &str) -> ResponseHead<'a> {
+pub(super) fn topic_fields<'a>(head: ResponseHead<'a>, cache_control: &str) -> ResponseHead<'a> {
     head.field("Cache-Control", cache_control)
         .field("Vary", "Accept, Origin")
         .field("X-Content-Type-Options", "nosniff")
 }
 
 /// A whole answer with a small body.
-pub fn answer<T: Topics>(
+pub(super) fn answer<T: Topics>(
     out: &mut Vec<u8>,
     context: &Context<'_, T>,
     exchange: &Exchange,
@@ -58,7 +60,7 @@ pub fn answer<T: Topics>(
 }
 
 /// A whole refusal.
-pub fn refusal<T: Topics>(
+pub(super) fn refusal<T: Topics>(
     out: &mut Vec<u8>,
     context: &mut Context<'_, T>,
     exchange: &Exchange,
@@ -86,14 +88,15 @@ pub fn refusal<T: Topics>(
 }
 
 /// The answer to OPTIONS, preflights included (docs/protocol.md 12.3, 14.2).
-pub fn options<T: Topics>(
+pub(super) fn options<T: Topics>(
     out: &mut Vec<u8>,
     context: &Context<'_, T>,
     exchange: &Exchange,
     methods: &str,
 ) {
-    let mut head =
-        begin_head(out, context, exchange, Status::NO_CONTENT).field("Allow", methods).field("Vary", "Origin");
+    let mut head = begin_head(out, context, exchange, Status::NO_CONTENT)
+        .field("Allow", methods)
+        .field("Vary", "Origin");
     if exchange.grant != Grant::Silent {
         head = head
             .field("Access-Control-Allow-Methods", methods)

@@ -17,7 +17,7 @@ const WAIT_SECONDS_MAX: u32 = 1_000_000_000;
 
 /// What the answer to a request needs to know of it, beside what is asked.
 #[derive(Copy, Clone, Debug)]
-pub struct Exchange {
+pub(super) struct Exchange {
     /// The answer has no body (HEAD).
     pub head_only: bool,
     /// The client speaks HTTP/1.0: no chunks.
@@ -32,7 +32,7 @@ pub struct Exchange {
 
 /// What a client's origin is told (docs/protocol.md 14).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Grant {
+pub(super) enum Grant {
     /// Nothing: it is our own, or there is none.
     Silent,
     /// Everyone may.
@@ -43,7 +43,7 @@ pub enum Grant {
 
 /// What a request asks for. Everything in it is checked.
 #[derive(Debug)]
-pub enum Route {
+pub(super) enum Route {
     /// Read topics.
     Read(Read),
     /// The cursor at the head.
@@ -64,7 +64,7 @@ pub enum Route {
 
 /// How to read topics.
 #[derive(Debug)]
-pub struct Read {
+pub(super) struct Read {
     /// Which, in the order of their names, each once. At least one.
     pub topics: Vec<TopicName>,
     /// From where.
@@ -75,7 +75,7 @@ pub struct Read {
 
 /// The ways to read but WebSocket.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum ReadWire {
+pub(super) enum ReadWire {
     /// Answer at once.
     ShortPoll,
     /// Answer when there is something, or after so many milliseconds.
@@ -93,7 +93,7 @@ pub enum ReadWire {
 
 /// A WebSocket's opening handshake, accepted.
 #[derive(Debug)]
-pub struct Handshake {
+pub(super) struct Handshake {
     /// Topics in the URL, as in [`Read`]; none for `GET /topics`.
     pub topics: Vec<TopicName>,
     /// From where.
@@ -106,7 +106,7 @@ pub struct Handshake {
 
 /// A message whose payload is still to come.
 #[derive(Debug)]
-pub struct Publish {
+pub(super) struct Publish {
     /// Where to.
     pub topic: TopicName,
     /// The content type as it was given.
@@ -119,7 +119,7 @@ pub struct Publish {
 
 /// Resources of the server's own.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Page {
+pub(super) enum Page {
     /// `/healthz`
     Health,
     /// `/readyz`
@@ -137,7 +137,7 @@ pub enum Page {
 }
 
 /// What the answer needs to know, whatever is asked.
-pub fn exchange(head: &Head<'_>, config: &Config) -> Result<Exchange, Problem> {
+pub(super) fn exchange(head: &Head<'_>, config: &Config) -> Result<Exchange, Problem> {
     let mut exchange = Exchange {
         head_only: head.method == Method::Head,
         http10: head.version == Version::Http10,
@@ -152,7 +152,7 @@ pub fn exchange(head: &Head<'_>, config: &Config) -> Result<Exchange, Problem> {
 }
 
 /// What is asked.
-pub fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
+pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
     match head.method {
         Method::Unknown | Method::Connect => {
             return Err(Problem::new(
@@ -341,11 +341,7 @@ fn start(head: &Head<'_>, query: &Query<'_>, default: Start) -> Result<Start, Pr
     }
 }
 
-fn handshake(
-    head: &Head<'_>,
-    query: &Query<'_>,
-    topics: Vec<TopicName>,
-) -> Result<Route, Problem> {
+fn handshake(head: &Head<'_>, query: &Query<'_>, topics: Vec<TopicName>) -> Result<Route, Problem> {
     check_version(head.field("sec-websocket-version"))?;
     let key = head.field("sec-websocket-key").unwrap_or_default();
     let json = offers_subprotocol(head.list("sec-websocket-protocol"), "tidings.json")?;

@@ -17,7 +17,7 @@ use crate::wire::sse;
 
 /// An open stream.
 #[derive(Debug)]
-pub struct Stream {
+pub(super) struct Stream {
     subscription: Subscription,
     /// Where to begin, and what was asked; taken when the topics are known and the head is written.
     opening: Option<Box<(Start, Exchange)>>,
@@ -261,7 +261,9 @@ impl Connection {
         problem: &Problem,
     ) {
         match wire {
-            ReadWire::ShortPoll | ReadWire::LongPoll { .. } => self.refuse(context, exchange, problem),
+            ReadWire::ShortPoll | ReadWire::LongPoll { .. } => {
+                self.refuse(context, exchange, problem);
+            }
             ReadWire::EventStream | ReadWire::Ndjson => {
                 let is_sse = wire == ReadWire::EventStream;
                 let layout = Layout { is_sse, chunked: !exchange.http10 };
@@ -289,8 +291,8 @@ fn write_head<T: Topics>(
             "Content-Type",
             if layout.is_sse { "text/event-stream" } else { "application/x-ndjson" },
         );
-        let mut head = respond::topic_fields(head, "no-cache, no-transform")
-            .field("X-Accel-Buffering", "no");
+        let mut head =
+            respond::topic_fields(head, "no-cache, no-transform").field("X-Accel-Buffering", "no");
         if layout.chunked {
             head = head.field("Transfer-Encoding", "chunked");
         }

@@ -8,7 +8,7 @@ use crate::topic::{
 
 /// Cursors on one or more logs. Belongs to a stream, not to a socket.
 #[derive(Debug, Default)]
-pub struct Subscription {
+pub(super) struct Subscription {
     edges: Edges,
     /// Which edge is looked at first, so that a busy topic does not starve the others.
     turn: u16,
@@ -26,7 +26,7 @@ enum Edges {
 
 /// How far the beginning of a subscription is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Opening {
+pub(super) enum Opening {
     /// Every topic is known.
     Ready,
     /// An owner is still being asked.
@@ -37,7 +37,7 @@ pub enum Opening {
 
 /// What a subscriber is told next.
 #[derive(Debug)]
-pub enum Told {
+pub(super) enum Told {
     /// Messages of a topic are gone; how many, if anybody knows.
     Gap(TopicName, Option<u64>),
     /// A message. Only the sole topic's message carries the cursor in itself.
@@ -47,7 +47,7 @@ pub enum Told {
 impl Subscription {
     /// Subscribes to `topics`, which are in the order of their names, each once. Nothing is due before
     /// [`Subscription::resolve`].
-    pub fn open<T: Topics>(
+    pub(super) fn open<T: Topics>(
         context: &mut Context<'_, T>,
         topics: &[TopicName],
     ) -> Result<Self, Refusal> {
@@ -62,7 +62,7 @@ impl Subscription {
     }
 
     /// Subscribes to one more topic; nothing happens if it is there already.
-    pub fn add<T: Topics>(
+    pub(super) fn add<T: Topics>(
         &mut self,
         context: &mut Context<'_, T>,
         topic: &TopicName,
@@ -79,7 +79,7 @@ impl Subscription {
     }
 
     /// Ends the subscription to one topic; nothing happens if there is none.
-    pub fn remove<T: Topics>(&mut self, context: &mut Context<'_, T>, topic: &TopicName) {
+    pub(super) fn remove<T: Topics>(&mut self, context: &mut Context<'_, T>, topic: &TopicName) {
         let place = self
             .edges
             .as_slice()
@@ -91,7 +91,7 @@ impl Subscription {
     }
 
     /// Ends all of it.
-    pub fn close<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+    pub(super) fn close<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         for edge in self.edges.as_slice() {
             context.topics.unsubscribe(context.now, edge.topic, edge.seat);
         }
@@ -99,7 +99,11 @@ impl Subscription {
     }
 
     /// Begins every topic that has not begun yet at `start`, once all of them are known.
-    pub fn resolve<T: Topics>(&mut self, context: &Context<'_, T>, start: &Start) -> Opening {
+    pub(super) fn resolve<T: Topics>(
+        &mut self,
+        context: &Context<'_, T>,
+        start: &Start,
+    ) -> Opening {
         let fresh = |edge: &&Edge| !edge.is_resolved();
         for edge in self.edges.as_slice().iter().filter(fresh) {
             match context.topics.view(edge.topic) {
@@ -124,7 +128,7 @@ impl Subscription {
     }
 
     /// Moves these topics, which are subscribed to, back to having not begun.
-    pub fn rewind<T: Topics>(&mut self, context: &Context<'_, T>, topics: &[TopicName]) {
+    pub(super) fn rewind<T: Topics>(&mut self, context: &Context<'_, T>, topics: &[TopicName]) {
         for edge in self.edges.as_mut_slice() {
             if topics.contains(context.topics.name(edge.topic)) {
                 *edge = Edge::unresolved(edge.topic, edge.seat);
@@ -133,14 +137,14 @@ impl Subscription {
     }
 
     /// Whether something is due.
-    pub fn is_behind<T: Topics>(&self, context: &Context<'_, T>) -> bool {
+    pub(super) fn is_behind<T: Topics>(&self, context: &Context<'_, T>) -> bool {
         self.edges.as_slice().iter().any(|edge| due(context, edge) != Due::Nothing)
     }
 
     /// Takes the next thing that is due, moving the cursor past it; `None` at the head. The caller hands
     /// it over. `sole` says which part of a message a subscriber of one topic gets, `several` which part
     /// the others do.
-    pub fn next<T: Topics>(
+    pub(super) fn next<T: Topics>(
         &mut self,
         context: &mut Context<'_, T>,
         format: Format,
@@ -166,9 +170,9 @@ impl Subscription {
                 Due::Message(sequence) => {
                     context.counters.delivered += 1;
                     let part = if count == 1 { sole } else { several };
-                    return Some(Told::Message(context.topics.chunk(
-                        edge.topic, sequence, format, part,
-                    )));
+                    return Some(Told::Message(
+                        context.topics.chunk(edge.topic, sequence, format, part),
+                    ));
                 }
             }
         }
@@ -176,7 +180,7 @@ impl Subscription {
     }
 
     /// The cursor's text: what was handed over of every topic that has begun.
-    pub fn cursor<T: Topics>(&self, context: &Context<'_, T>) -> String {
+    pub(super) fn cursor<T: Topics>(&self, context: &Context<'_, T>) -> String {
         let mut text = String::new();
         Cursor::encode(self.positions(context), &mut text);
         text
@@ -193,12 +197,15 @@ impl Subscription {
     }
 
     /// How many topics.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.edges.as_slice().len()
     }
 
     /// The only topic, if there is one.
-    pub fn sole_topic<'a, T: Topics>(&self, context: &'a Context<'_, T>) -> Option<&'a TopicName> {
+    pub(super) fn sole_topic<'a, T: Topics>(
+        &self,
+        context: &'a Context<'_, T>,
+    ) -> Option<&'a TopicName> {
         match &self.edges {
             Edges::One(edge) => Some(context.topics.name(edge.topic)),
             _ => None,

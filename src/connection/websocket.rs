@@ -27,7 +27,7 @@ const PONG_OUTBOX_BYTES_MAX: usize = 4 * 1024;
 
 /// An open WebSocket.
 #[derive(Debug)]
-pub struct WebSocket {
+pub(super) struct WebSocket {
     pub(super) subscription: Subscription,
     /// Topics that have not begun, and what is said when they do.
     pub(super) opening: Option<Box<Beginning>>,
@@ -47,7 +47,7 @@ pub struct WebSocket {
 
 /// A subscription, or part of one, that waits for its topics to be known.
 #[derive(Debug)]
-pub struct Beginning {
+pub(super) struct Beginning {
     pub(super) start: Start,
     /// The command that asked for it; `None` for the topics of the URL.
     pub(super) command: Option<(Option<String>, Vec<TopicName>)>,
@@ -55,7 +55,7 @@ pub struct Beginning {
 
 /// What is under way from a client.
 #[derive(Debug, Default)]
-pub struct Traffic {
+pub(super) struct Traffic {
     reader: MessageReader,
     /// When the message that is being read began.
     unfinished_since: Option<Instant>,
@@ -429,16 +429,23 @@ impl Connection {
             }
         }
         let Some(beginning) = websocket.opening.take() else { return true };
-        let cursor = (websocket.subscription.len() > 0)
-            .then(|| websocket.subscription.cursor(context));
+        let cursor =
+            (websocket.subscription.len() > 0).then(|| websocket.subscription.cursor(context));
         let (json, first) = (websocket.json, !std::mem::replace(&mut websocket.opened, true));
         match beginning.command {
             None if json && first => {
-                self.send_object(None, "open", |object| object.optional("cursor", cursor.as_deref()));
+                self.send_object(None, "open", |object| {
+                    object.optional("cursor", cursor.as_deref())
+                });
             }
             None => (),
             Some((request, topics)) => {
-                self.send_subscriptions(request.as_deref(), "subscribed", &topics, cursor.as_deref());
+                self.send_subscriptions(
+                    request.as_deref(),
+                    "subscribed",
+                    &topics,
+                    cursor.as_deref(),
+                );
             }
         }
         // Commands behind this one may be here already.
@@ -469,8 +476,7 @@ impl Connection {
         let now = context.now.instant;
         let limits = &context.config.limits;
         let Phase::WebSocket(websocket) = &mut self.phase else { return };
-        let unfinished =
-            websocket.traffic.as_ref().and_then(|traffic| traffic.unfinished_since);
+        let unfinished = websocket.traffic.as_ref().and_then(|traffic| traffic.unfinished_since);
         if unfinished.is_some_and(|since| since + limits.websocket_message_ms <= now) {
             let reason = "the message did not arrive in time";
             return self.close_websocket(context, CloseCode::POLICY, reason);

@@ -98,7 +98,9 @@ impl Hub {
     pub(super) fn reset_replica(&mut self, replica: TopicKey, epoch: Epoch) {
         let Some(slot) = self.live(replica) else { return };
         self.change_log(slot, |log| log.reset(epoch, 1));
-        if let Role::Follower(Replica::Live { good_from, .. }) = &mut self.topics[slot as usize].role {
+        if let Role::Follower(Replica::Live { good_from, .. }) =
+            &mut self.topics[slot as usize].role
+        {
             *good_from = 1;
         }
         self.announce(slot);

@@ -127,7 +127,8 @@ impl Hub {
     pub fn handle_mail(&mut self, now: Now, from: usize, mail: Mail) {
         match mail {
             Mail::Publish { topic, message, key, ticket } => {
-                let publishing = self.publish_here(now, from, &topic, &message, key.as_ref(), ticket);
+                let publishing =
+                    self.publish_here(now, from, &topic, &message, key.as_ref(), ticket);
                 self.answer_unless_pending(from, ticket, publishing);
             }
             Mail::Delete { topic, ticket } => {
@@ -173,7 +174,8 @@ impl Hub {
     pub fn poll_delivery(&mut self) -> Option<u32> {
         loop {
             let slot = *self.walks.front()?;
-            let Some(topic) = self.topics.get_mut(slot as usize).filter(|topic| topic.seats.queued) else {
+            let Some(topic) = self.topics.get_mut(slot as usize).filter(|topic| topic.seats.queued)
+            else {
                 self.walks.pop_front();
                 self.turn = 0;
                 continue;
@@ -283,7 +285,9 @@ impl Hub {
         if topic.seats.is_empty() {
             deadline = deadline.min(match &topic.role {
                 Role::Follower(_) => topic.used_at + REPLICA_IDLE_MS,
-                Role::Owner(owned) if owned.has_followers() || !topic.log.is_empty() => Instant::NEVER,
+                Role::Owner(owned) if owned.has_followers() || !topic.log.is_empty() => {
+                    Instant::NEVER
+                }
                 Role::Owner(_) => topic.used_at + self.topic_idle_ms,
             });
         }
@@ -298,7 +302,8 @@ impl Hub {
         topic.seats.is_empty()
             && match &topic.role {
                 Role::Follower(replica) => {
-                    !matches!(replica, Replica::Syncing) && now.since(topic.used_at) >= REPLICA_IDLE_MS
+                    !matches!(replica, Replica::Syncing)
+                        && now.since(topic.used_at) >= REPLICA_IDLE_MS
                 }
                 Role::Owner(owned) => {
                     !owned.has_followers()

@@ -76,7 +76,9 @@ impl Hub {
         key: Option<&IdempotencyKey>,
         ticket: Ticket,
     ) -> Publishing {
-        if let Some(position) = key.and_then(|key| self.remembered.position(now.instant, topic, key)) {
+        if let Some(position) =
+            key.and_then(|key| self.remembered.position(now.instant, topic, key))
+        {
             return Publishing::Done(Ok(position));
         }
         let slot = match self.admit(now.instant, topic, message) {
@@ -102,14 +104,25 @@ impl Hub {
         let answer_now = owned.unanswered.is_empty() && owned.mailed_up_to() > sequence;
         if !answer_now {
             let (since, outcome) = (now.instant, Ok(position));
-            owned.unanswered.push_back(Unanswered { sequence, since, worker: from, ticket, outcome });
+            owned.unanswered.push_back(Unanswered {
+                sequence,
+                since,
+                worker: from,
+                ticket,
+                outcome,
+            });
         }
         self.arm(slot);
         if answer_now { Publishing::Done(Ok(position)) } else { Publishing::Pending }
     }
 
     /// The topic's slot, if the message may be appended to it.
-    fn admit(&mut self, now: Instant, topic: &TopicName, message: &Message) -> Result<u32, Refusal> {
+    fn admit(
+        &mut self,
+        now: Instant,
+        topic: &TopicName,
+        message: &Message,
+    ) -> Result<u32, Refusal> {
         if message.cost_bytes() > self.retention.bytes {
             return Err(Refusal::LargerThanLog);
         }
@@ -215,7 +228,8 @@ impl Hub {
         let key = self.key(slot);
         let topic = &mut self.topics[slot as usize];
         let Role::Owner(owned) = &mut topic.role else { return };
-        let Some(follower) = owned.followers.iter_mut().find(|follower| follower.worker == worker) else {
+        let Some(follower) = owned.followers.iter_mut().find(|follower| follower.worker == worker)
+        else {
             return;
         };
         let replica = follower.replica;
@@ -249,7 +263,8 @@ impl Hub {
             if oldest.sequence >= mailed_up_to && !late {
                 break;
             }
-            let Some(Unanswered { worker, ticket, outcome, .. }) = owned.unanswered.pop_front() else {
+            let Some(Unanswered { worker, ticket, outcome, .. }) = owned.unanswered.pop_front()
+            else {
                 break;
             };
             if worker == self.worker {

@@ -25,7 +25,8 @@ impl Seats {
                 seat
             }
             None => {
-                let seat = u32::try_from(self.seats.len()).expect("connections are counted in 32 bits");
+                let seat =
+                    u32::try_from(self.seats.len()).expect("connections are counted in 32 bits");
                 self.seats.push(subscriber);
                 seat
             }
@@ -46,11 +47,6 @@ impl Seats {
     /// Whether nobody is subscribed.
     pub(super) fn is_empty(&self) -> bool {
         self.seats.len() == self.vacant.len()
-    }
-
-    /// How many are subscribed.
-    pub(super) fn len(&self) -> usize {
-        self.seats.len() - self.vacant.len()
     }
 
     /// Something is new: everybody has to be visited. True if the topic has to be queued for it.

@@ -446,7 +446,8 @@ fn socket<S>(sockets: &mut [Option<Socket<S>>], key: ConnectionKey) -> Option<&m
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM: no descriptor or memory for another socket.
 fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24 | 105 | 55)) || error.kind() == io::ErrorKind::OutOfMemory
+    matches!(error.raw_os_error(), Some(23 | 24 | 105 | 55))
+        || error.kind() == io::ErrorKind::OutOfMemory
 }
 
 /// Errors of accept(2) that concern one connection.

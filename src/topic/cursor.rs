@@ -170,10 +170,32 @@ mod tests {
     #[test]
     fn nothing_else_is_a_cursor() {
         for bad in [
-            "", "abc", "-1", "+1", "1e3", "0x10", " 5", "５", "\0", "1:2:3", "[0]", "0", "zzzzzzzz", "zzzzzzzz-",
-            "zzzzzzzz-+1", "zzzzzzzz--1", "zzzzzzzz-01", "zzzzzzzz-1 ", "ZZZZZZZZ-1", "uuuuuuuu-1",
-            "zzzzzzzz-18446744073709551616", "zzzzzzzz-340282366920938463463374607431768211456", "zzzzzzzz-1.",
-            ".zzzzzzzz-1", "zzzzzzzz-1,zzzzzzzz-1", "zzzzzzzz-1\u{a0}",
+            "",
+            "abc",
+            "-1",
+            "+1",
+            "1e3",
+            "0x10",
+            " 5",
+            "５",
+            "\0",
+            "1:2:3",
+            "[0]",
+            "0",
+            "zzzzzzzz",
+            "zzzzzzzz-",
+            "zzzzzzzz-+1",
+            "zzzzzzzz--1",
+            "zzzzzzzz-01",
+            "zzzzzzzz-1 ",
+            "ZZZZZZZZ-1",
+            "uuuuuuuu-1",
+            "zzzzzzzz-18446744073709551616",
+            "zzzzzzzz-340282366920938463463374607431768211456",
+            "zzzzzzzz-1.",
+            ".zzzzzzzz-1",
+            "zzzzzzzz-1,zzzzzzzz-1",
+            "zzzzzzzz-1\u{a0}",
         ] {
             assert_eq!(Start::parse(bad.as_bytes()), Err(CursorError), "{bad:?}");
         }

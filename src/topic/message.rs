@@ -51,7 +51,9 @@ impl MessageError {
             Self::NotUtf8 => {
                 "The payload of a text type must be UTF-8. Convert it, or publish it as application/octet-stream."
             }
-            Self::ContentType => "The content type must be a media type of at most 200 visible characters.",
+            Self::ContentType => {
+                "The content type must be a media type of at most 200 visible characters."
+            }
             Self::Event => {
                 "An event name is 1 to 128 bytes of UTF-8 without control characters and does not begin with tidings:."
             }
@@ -74,8 +76,8 @@ impl Message {
         time_ms: u64,
     ) -> Result<Self, MessageError> {
         let content_type = content_type.map(check_content_type).transpose()?;
-        let media_type =
-            content_type.map(|text| text.split(';').next().unwrap_or(text).trim_end().to_ascii_lowercase());
+        let media_type = content_type
+            .map(|text| text.split(';').next().unwrap_or(text).trim_end().to_ascii_lowercase());
         let is_utf8 = || std::str::from_utf8(&payload).is_ok();
         let (kind, implied) = match media_type.as_deref() {
             None | Some("application/x-www-form-urlencoded") => match is_utf8() {
@@ -216,14 +218,20 @@ mod tests {
         assert_eq!(kind(b"x", Some("text/plain; charset=utf-8")), (Kind::Text, None));
         assert_eq!(kind(b"x", Some("text/html")), (Kind::Text, Some("text/html".into())));
         assert_eq!(kind(b"{}", Some("Application/JSON ; q=1")), (Kind::Json, None));
-        assert_eq!(kind(b" \"s\"", Some("application/json")), (Kind::Json, Some("application/json".into())));
+        assert_eq!(
+            kind(b" \"s\"", Some("application/json")),
+            (Kind::Json, Some("application/json".into()))
+        );
         assert_eq!(kind(b"1", Some("application/geo+json")).0, Kind::Json);
         assert_eq!(kind(b"x", Some("image/png")), (Kind::Binary, Some("image/png".into())));
     }
 
     #[test]
     fn payloads_that_are_not_what_they_say_are_refused() {
-        assert_eq!(message(b"{", Some("application/json")), Err(MessageError::Json(JsonError::Invalid)));
+        assert_eq!(
+            message(b"{", Some("application/json")),
+            Err(MessageError::Json(JsonError::Invalid))
+        );
         assert_eq!(message(b"\xff", Some("text/plain")), Err(MessageError::NotUtf8));
         assert_eq!(message(b"", Some("a\u{7f}")), Err(MessageError::ContentType));
         assert_eq!(message(b"", Some("")), Err(MessageError::ContentType));
@@ -234,7 +242,10 @@ mod tests {
         for bad in ["", "a\nb", "a\rb", "a\0b", "tidings:gap", &"x".repeat(129)] {
             assert_eq!(EventName::parse(bad.as_bytes()), Err(MessageError::Event), "{bad:?}");
         }
-        assert_eq!(EventName::parse("ein Ereignis ü".as_bytes()).unwrap().as_str(), "ein Ereignis ü");
+        assert_eq!(
+            EventName::parse("ein Ereignis ü".as_bytes()).unwrap().as_str(),
+            "ein Ereignis ü"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// Bytes of a topic's name.
-pub const NAME_BYTES_MAX: usize = 200;
+pub(super) const NAME_BYTES_MAX: usize = 200;
 
 /// A topic's name: 1 to 200 bytes of UTF-8 without control and format characters, line and paragraph
 /// separators, `,`, `*` and `>`. Compared as bytes. Cloning shares the bytes.
@@ -34,11 +34,15 @@ impl NameError {
         match self {
             Self::Empty => "A topic's name is missing. Use /topics/NAME with 1 to 200 bytes.",
             Self::TooLong => "The topic's name is longer than 200 bytes. Shorten it.",
-            Self::NotUtf8 => "The topic's name is not UTF-8 after percent-decoding. Encode it as UTF-8.",
+            Self::NotUtf8 => {
+                "The topic's name is not UTF-8 after percent-decoding. Encode it as UTF-8."
+            }
             Self::Unprintable => {
                 "The topic's name has a control or format character. Use visible characters and spaces."
             }
-            Self::Reserved => "The topic's name has one of , * > which are reserved. Use another character.",
+            Self::Reserved => {
+                "The topic's name has one of , * > which are reserved. Use another character."
+            }
         }
     }
 }
@@ -114,7 +118,9 @@ mod tests {
         for bytes in [&b"\xff"[..], b"\xc0\xae", b"\xed\xa0\x80", b"\xe2\x82"] {
             assert_eq!(error(bytes), NameError::NotUtf8);
         }
-        for name in ["a\0", "\r\n", "\x7f", "\u{202e}", "\u{200b}", "\u{feff}", "\u{2028}", "\u{85}"] {
+        for name in
+            ["a\0", "\r\n", "\x7f", "\u{202e}", "\u{200b}", "\u{feff}", "\u{2028}", "\u{85}"]
+        {
             assert_eq!(error(name.as_bytes()), NameError::Unprintable, "{name:?}");
         }
         for name in ["a,b", "*", "a>"] {

@@ -27,7 +27,9 @@ fn network(peer: SocketAddr) -> Option<Network> {
 
 impl Addresses {
     pub(super) fn count(&self, peer: SocketAddr) -> usize {
-        network(peer).and_then(|network| self.counts.get(&network)).map_or(0, |&count| count as usize)
+        network(peer)
+            .and_then(|network| self.counts.get(&network))
+            .map_or(0, |&count| count as usize)
     }
 
     pub(super) fn add(&mut self, peer: SocketAddr) {

@@ -122,7 +122,9 @@ impl Worker {
     /// A connection was accepted or handed over. `None`: there are too many even to refuse.
     pub fn handle_accept(&mut self, peer: SocketAddr) -> Option<ConnectionKey> {
         let surplus = self.surplus(peer);
-        if surplus != Surplus::No && self.connections.len() - self.served >= REFUSING_CONNECTIONS_MAX {
+        if surplus != Surplus::No
+            && self.connections.len() - self.served >= REFUSING_CONNECTIONS_MAX
+        {
             return None;
         }
         if surplus == Surplus::No {
@@ -270,7 +272,8 @@ impl Worker {
         if self.goodbyes.is_some() {
             return;
         }
-        let window = self.config.limits.drain_spread_ms.min(self.clients as u64 * DRAIN_MS_PER_CLIENT);
+        let window =
+            self.config.limits.drain_spread_ms.min(self.clients as u64 * DRAIN_MS_PER_CLIENT);
         let mut goodbyes = Vec::with_capacity(self.connections.len());
         for (slot, entry) in &self.connections {
             let key = ConnectionKey { slot: slot as u32, generation: entry.generation };
@@ -338,9 +341,9 @@ impl Worker {
 
     /// Whether the connection has more to send than was sent.
     pub fn wants_write(&self, key: ConnectionKey) -> bool {
-        self.connections
-            .get(key.slot as usize)
-            .is_some_and(|entry| entry.generation == key.generation && entry.connection.wants_write())
+        self.connections.get(key.slot as usize).is_some_and(|entry| {
+            entry.generation == key.generation && entry.connection.wants_write()
+        })
     }
 
     /// Whether bytes for this connection can be taken now.
@@ -352,9 +355,9 @@ impl Worker {
 
     /// The next letter to send, and to whom.
     pub fn poll_letter(&mut self) -> Option<(usize, Letter)> {
-        self.scrapes.poll_letter().or_else(|| {
-            self.hub.poll_mail().map(|(worker, mail)| (worker, Letter::Hub(mail)))
-        })
+        self.scrapes
+            .poll_letter()
+            .or_else(|| self.hub.poll_mail().map(|(worker, mail)| (worker, Letter::Hub(mail))))
     }
 
     /// Takes back a letter that could not be sent.
