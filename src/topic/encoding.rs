@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn an_event_can_be_had_with_and_without_framing_and_id() {
         let event = encoded(Format::Sse, b"hi");
-        assert_eq!(text(&event.framed()), "13\r\nid: e-1\ndata: hi\n\n\r\n");
+        assert_eq!(text(&event.framed()), "12\r\nid: e-1\ndata: hi\n\n\r\n");
         assert_eq!(text(&event.unframed()), "id: e-1\ndata: hi\n\n");
         assert_eq!(text(&event.body()), "data: hi\n\n");
     }
