@@ -24,8 +24,37 @@ export function within(promise, what, ms = DEADLINE_MS) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+const undoLists = new WeakMap();
+
+/** Does `undo` when the test `t` ends, however it ends; what was set up last is undone first. */
+export function cleanUp(t, undo) {
+  if (!undoLists.has(t)) {
+    const list = [];
+    undoLists.set(t, list);
+    t.after(async () => {
+      const results = [];
+      for (const undo of list.reverse()) results.push(...(await Promise.allSettled([undo()])));
+      const failed = results.find(({ status }) => status === 'rejected');
+      if (failed) throw failed.reason;
+    });
+  }
+  undoLists.get(t).push(undo);
+}
+
+// Whatever ends this process, its servers end with it.
+const running = new Set();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+process.on('SIGTERM', () => process.exit(143));
+
 /** One `tidings serve` on loopback, on a port chosen by the system. */
 export class Server {
+  /** A server of the test's own, stopped with it. */
+  static async for(t, ...flags) {
+    const server = await Server.start(...flags);
+    cleanUp(t, () => server.stop());
+    return server;
+  }
+
   static async start(...flags) {
     const server = new Server();
     server.flags = ['--workers', '2', ...flags.map(String)];
@@ -45,7 +74,12 @@ export class Server {
         env: { ...process.env, RUST_LOG: 'info', RUST_BACKTRACE: '1' },
       },
     );
-    this.ended = once(this.process, 'close').then(([code, signal]) => code ?? signal);
+    const child = this.process;
+    running.add(child);
+    this.ended = once(child, 'close').then(([code, signal]) => {
+      running.delete(child);
+      return code ?? signal;
+    });
     const listening = new Promise((resolve, reject) => {
       this.process.on('error', reject);
       createInterface({ input: this.process.stderr }).on('line', (line) => {
@@ -103,6 +137,13 @@ export class Server {
  * connection is cut. `target` may be changed while it runs.
  */
 export class CuttingProxy {
+  /** A proxy of the test's own, stopped with it. */
+  static async for(t, target, budget) {
+    const proxy = await CuttingProxy.start(target, budget);
+    cleanUp(t, () => proxy.stop());
+    return proxy;
+  }
+
   static async start(target, budget = () => Infinity) {
     const proxy = new CuttingProxy();
     Object.assign(proxy, { target, budget, cuts: 0, pairs: new Set() });

@@ -170,11 +170,9 @@ class CuttingProxy:
             client.close()
             if server:
                 server.close()
-            stop.close()
             with self._lock:
-                wake = self._pipes.pop(threading.current_thread(), None)
-            if wake:
-                wake.close()
+                self._pipes.pop(threading.current_thread()).close()
+            stop.close()
 
     def _pump(self, client, server, stop):
         left = self.budget()
@@ -264,7 +262,7 @@ class Publisher:
         body = data.encode() if isinstance(data, str) else data
         headers = {"Content-Type": content_type, **headers}
         if event is not None:
-            headers["Event-Type"] = event
+            headers["Event-Type"] = event.encode()
         path = "/topics/" + urllib.parse.quote(topic, safe="")
         self._connection.request("POST", path, body, headers)
         answer = self._connection.getresponse()

@@ -1,7 +1,7 @@
 // One headless Chromium from Debian, driven by playwright-core, and what its pages evaluate.
 
 import { existsSync } from 'node:fs';
-import { DEADLINE_MS } from '../harness.mjs';
+import { cleanUp, DEADLINE_MS } from '../harness.mjs';
 import { tool } from '../tools.mjs';
 
 const { chromium } = tool('playwright-core');
@@ -30,9 +30,10 @@ export class Browser {
     return browser;
   }
 
-  /** A page of `base`'s own origin, in a context (cookies, cache) of its own. */
-  async page(base) {
+  /** A page of `base`'s own origin, in a context (cookies, cache) of the test's own. */
+  async page(t, base) {
     const context = await this.chromium.newContext();
+    cleanUp(t, () => context.close());
     context.setDefaultTimeout(DEADLINE_MS);
     const page = await context.newPage();
     await page.goto(`${base}/healthz`);

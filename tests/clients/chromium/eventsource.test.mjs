@@ -22,22 +22,21 @@ const open = (page, url) => page.evaluate((url) => window.openEventSource('es', 
 const items = (page, count) => page.evaluate((count) => window.readers.es.atLeast(count), count);
 const texts = async (page, count) => (await items(page, count)).map(({ data }) => data);
 
-test('a fresh EventSource hears what is published after it opened', async () => {
+test('a fresh EventSource hears what is published after it opened', async (t) => {
   const topic = newTopic();
-  const page = await browser.page(server.base);
+  const page = await browser.page(t, server.base);
   await publish(server.base, topic, 'too early');
   await open(page, topicUrl('', topic));
   const ids = await publishAll(server.base, topic, ['one', '', 'two\nlines', 'a\r\nb\rc', ' é漢😀']);
   const read = await items(page, 5);
   assert.deepEqual(read.map(({ data }) => data), ['one', '', 'two\nlines', 'a\nb\nc', ' é漢😀']);
   assert.deepEqual(read.map(({ id }) => id), ids);
-  await page.context().close();
 });
 
-test('EventSource resumes by itself after every cut', async () => {
-  const proxy = await CuttingProxy.start(server.base);
+test('EventSource resumes by itself after every cut', async (t) => {
+  const proxy = await CuttingProxy.for(t, server.base);
   const topic = newTopic();
-  const page = await browser.page(proxy.base);
+  const page = await browser.page(t, proxy.base);
   await open(page, topicUrl('', topic));
   for (let round = 0; round < 3; round += 1) {
     await publishAll(server.base, topic, numbers(5, round * 10));
@@ -46,14 +45,12 @@ test('EventSource resumes by itself after every cut', async () => {
     await publishAll(server.base, topic, numbers(5, round * 10 + 5));
     assert.deepEqual(await texts(page, round * 10 + 10), numbers(round * 10 + 10));
   }
-  await page.context().close();
-  await proxy.stop();
 });
 
-test('EventSource that was cut before its first message misses nothing', async () => {
-  const proxy = await CuttingProxy.start(server.base);
+test('EventSource that was cut before its first message misses nothing', async (t) => {
+  const proxy = await CuttingProxy.for(t, server.base);
   const topic = newTopic();
-  const page = await browser.page(proxy.base);
+  const page = await browser.page(t, proxy.base);
   await open(page, topicUrl('', topic));
   await settle(server.base);
   // The opening follows the head in a packet of its own, perhaps: one round trip of the page
@@ -62,14 +59,12 @@ test('EventSource that was cut before its first message misses nothing', async (
   proxy.cut();
   await publish(server.base, topic, 'missed');
   assert.deepEqual(await texts(page, 1), ['missed']);
-  await page.context().close();
-  await proxy.stop();
 });
 
-test('EventSource hears several topics and resumes all of them with one id', async () => {
-  const proxy = await CuttingProxy.start(server.base);
+test('EventSource hears several topics and resumes all of them with one id', async (t) => {
+  const proxy = await CuttingProxy.for(t, server.base);
   const topics = [newTopic('a'), newTopic('b'), newTopic('c')];
-  const page = await browser.page(proxy.base);
+  const page = await browser.page(t, proxy.base);
   await open(page, topicUrl('', topics));
   for (const topic of topics) await publish(server.base, topic, `${topic} 1`);
   await items(page, 3);
@@ -77,27 +72,23 @@ test('EventSource hears several topics and resumes all of them with one id', asy
   for (const topic of topics) await publish(server.base, topic, `${topic} 2`);
   const expected = topics.flatMap((topic) => [`${topic} 1`, `${topic} 2`]);
   assert.deepEqual((await texts(page, 6)).sort(), expected);
-  await page.context().close();
-  await proxy.stop();
 });
 
-test('EventSource is told of a gap after trimming', async () => {
-  const small = await Server.start('--log-messages', 10);
+test('EventSource is told of a gap after trimming', async (t) => {
+  const small = await Server.for(t, '--log-messages', 10);
   const topic = newTopic();
   const [first] = await publishAll(small.base, topic, numbers(31));
-  const page = await browser.page(small.base);
+  const page = await browser.page(t, small.base);
   await open(page, topicUrl('', topic, { after: first }));
   const [{ gap }, ...messages] = await items(page, 11);
   assert.deepEqual(gap, { topic, count: 20 });
   assert.deepEqual(messages.map(({ data }) => data), numbers(10, 21));
-  await page.context().close();
-  await small.stop();
 });
 
-test('EventSource lives through a drain and a restart and is told of the gap', async () => {
-  const own = await Server.start('--drain-spread', 1);
+test('EventSource lives through a drain and a restart and is told of the gap', async (t) => {
+  const own = await Server.for(t, '--drain-spread', 1);
   const topic = newTopic();
-  const page = await browser.page(own.base);
+  const page = await browser.page(t, own.base);
   await open(page, topicUrl('', topic, { after: 'earliest' }));
   await publish(own.base, topic, 'one');
   await items(page, 1);
@@ -110,6 +101,4 @@ test('EventSource lives through a drain and a restart and is told of the gap', a
   const [, , { gap }, { data }] = await items(page, 4);
   assert.deepEqual(gap, { topic, count: null });
   assert.equal(data, 'two');
-  await page.context().close();
-  await own.stop();
 });

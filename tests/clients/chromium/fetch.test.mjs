@@ -23,21 +23,20 @@ const loop = (page, url, count) => page.evaluate(
   [url, count],
 );
 
-test('fetch in a plain loop loses and repeats nothing', async () => {
+test('fetch in a plain loop loses and repeats nothing', async (t) => {
   const topic = newTopic();
-  const page = await browser.page(server.base);
+  const page = await browser.page(t, server.base);
   const url = topicUrl('', topic);
   await publishAll(server.base, topic, numbers(5));
   assert.deepEqual((await loop(page, url, 5)).read, numbers(5));
   const looping = loop(page, url, 40);
   await publishAll(server.base, topic, numbers(40, 5));
   assert.deepEqual((await looping).read, numbers(40, 5));
-  await page.context().close();
 });
 
-test('fetch with nothing new is an empty answer, not the last one again', async () => {
+test('fetch with nothing new is an empty answer, not the last one again', async (t) => {
   const topic = newTopic();
-  const page = await browser.page(server.base);
+  const page = await browser.page(t, server.base);
   await publish(server.base, topic, 'one');
   const read = await page.evaluate(async (url) => {
     const read = [];
@@ -48,12 +47,11 @@ test('fetch with nothing new is an empty answer, not the last one again', async 
     return read;
   }, topicUrl('', topic));
   assert.deepEqual(read, [[200, 1], [200, 0], [200, 0], [200, 0], [200, 0]]);
-  await page.context().close();
 });
 
-test('fetch with wait in a plain loop loses and repeats nothing after its first answer', async () => {
+test('fetch with wait in a plain loop loses and repeats nothing after its first answer', async (t) => {
   const topic = newTopic();
-  const page = await browser.page(server.base);
+  const page = await browser.page(t, server.base);
   // The first answer gives the browser a cursor: that of the head, when nothing came in time.
   const first = await page.evaluate(
     async (url) => (await fetch(url)).json(),
@@ -63,27 +61,24 @@ test('fetch with wait in a plain loop loses and repeats nothing after its first 
   const looping = loop(page, topicUrl('', topic, { wait: 1 }), 40);
   await publishAll(server.base, topic, numbers(40));
   assert.deepEqual((await looping).read, numbers(40));
-  await page.context().close();
 });
 
-test('fetch over a proxy that cuts resumes by the cache', async () => {
+test('fetch over a proxy that cuts resumes by the cache', async (t) => {
   const topic = newTopic();
-  const proxy = await CuttingProxy.start(server.base);
-  const page = await browser.page(proxy.base);
+  const proxy = await CuttingProxy.for(t, server.base);
+  const page = await browser.page(t, proxy.base);
   await publishAll(server.base, topic, numbers(5));
   const { read } = await loop(page, topicUrl('', topic), 5);
   proxy.cut();
   await publishAll(server.base, topic, numbers(5, 5));
   read.push(...(await loop(page, topicUrl('', topic), 5)).read);
   assert.deepEqual(read, numbers(10));
-  await page.context().close();
-  await proxy.stop();
 });
 
-test('fetch is told of gaps after trimming and after a restart', async () => {
-  const small = await Server.start('--log-messages', 10);
+test('fetch is told of gaps after trimming and after a restart', async (t) => {
+  const small = await Server.for(t, '--log-messages', 10);
   const topic = newTopic();
-  const page = await browser.page(small.base);
+  const page = await browser.page(t, small.base);
   const ask = () => page.evaluate(async (url) => (await fetch(url)).json(), topicUrl('', topic));
   await publish(small.base, topic, 'read');
   await ask();
@@ -96,13 +91,11 @@ test('fetch is told of gaps after trimming and after a restart', async () => {
   const restarted = await ask();
   assert.deepEqual(restarted.gap, [{ topic, count: null }]);
   assert.deepEqual(restarted.messages.map(({ data }) => data), ['new']);
-  await page.context().close();
-  await small.stop();
 });
 
-test('a page hops from fetch to EventSource to WebSocket with one cursor', async () => {
+test('a page hops from fetch to EventSource to WebSocket with one cursor', async (t) => {
   const topic = newTopic();
-  const page = await browser.page(server.base);
+  const page = await browser.page(t, server.base);
   await publishAll(server.base, topic, numbers(3));
   const read = await page.evaluate(async (url) => {
     const polled = await (await fetch(url)).json();
@@ -121,12 +114,11 @@ test('a page hops from fetch to EventSource to WebSocket with one cursor', async
     return [...read, event.data, message.data, ...last.messages.map(({ data }) => data)];
   }, topicUrl('', topic));
   assert.deepEqual(read, numbers(6));
-  await page.context().close();
 });
 
-test('the body of a fetch is an NDJSON stream', async () => {
+test('the body of a fetch is an NDJSON stream', async (t) => {
   const topic = newTopic();
-  const page = await browser.page(server.base);
+  const page = await browser.page(t, server.base);
   await publishAll(server.base, topic, numbers(3));
   const read = await page.evaluate(async (url) => {
     const headers = { Accept: 'application/x-ndjson', 'Last-Event-ID': 'earliest' };
@@ -139,5 +131,4 @@ test('the body of a fetch is an NDJSON stream', async () => {
   }, topicUrl('', topic));
   assert.equal(read[0].type, 'open');
   assert.deepEqual(read.slice(1).map(({ data }) => data), numbers(3));
-  await page.context().close();
 });

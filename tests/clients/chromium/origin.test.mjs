@@ -20,13 +20,9 @@ after(async () => {
   for (const server of [home, strict, open]) await server.stop();
 });
 
-async function inForeignPage(use, ...values) {
-  const page = await browser.page(home.base);
-  try {
-    return await page.evaluate(use, values);
-  } finally {
-    await page.context().close();
-  }
+async function inForeignPage(t, use, ...values) {
+  const page = await browser.page(t, home.base);
+  return page.evaluate(use, values);
 }
 
 const tryFetch = ([url, options]) => fetch(url, options).then(
@@ -42,68 +38,68 @@ const tryWebSocket = ([url]) => window.openWebSocket('ws', url.replace('http', '
   (error) => error.message,
 );
 
-test('a foreign page can not fetch', async () => {
-  const read = await inForeignPage(tryFetch, topicUrl(strict.base, newTopic()));
+test('a foreign page can not fetch', async (t) => {
+  const read = await inForeignPage(t, tryFetch, topicUrl(strict.base, newTopic()));
   assert.deepEqual(read, { refused: 'TypeError' });
 });
 
-test('a foreign page can not publish', async () => {
+test('a foreign page can not publish', async (t) => {
   const topic = newTopic();
   const options = { method: 'POST', body: 'x' };
-  const sent = await inForeignPage(tryFetch, topicUrl(strict.base, topic), options);
+  const sent = await inForeignPage(t, tryFetch, topicUrl(strict.base, topic), options);
   assert.deepEqual(sent, { refused: 'TypeError' });
   const { messages } = await (await fetch(topicUrl(strict.base, topic))).json();
   assert.deepEqual(messages, []);
 });
 
-test('a foreign page can not open an EventSource', async () => {
-  const opened = await inForeignPage(tryEventSource, topicUrl(strict.base, newTopic()));
+test('a foreign page can not open an EventSource', async (t) => {
+  const opened = await inForeignPage(t, tryEventSource, topicUrl(strict.base, newTopic()));
   assert.equal(opened, 'EventSource gave up');
 });
 
-test('a foreign page can not open a WebSocket', async () => {
-  const opened = await inForeignPage(tryWebSocket, topicUrl(strict.base, newTopic()));
+test('a foreign page can not open a WebSocket', async (t) => {
+  const opened = await inForeignPage(t, tryWebSocket, topicUrl(strict.base, newTopic()));
   assert.equal(opened, 'WebSocket failed');
 });
 
-test('an allowed foreign page fetches and reads the ETag', async () => {
+test('an allowed foreign page fetches and reads the ETag', async (t) => {
   const topic = newTopic();
   const cursor = await publish(open.base, topic, 'one');
-  const read = await inForeignPage(tryFetch, topicUrl(open.base, topic));
+  const read = await inForeignPage(t, tryFetch, topicUrl(open.base, topic));
   assert.deepEqual(read, { status: 200, etag: `"${cursor}"` });
 });
 
-test('an allowed foreign page publishes JSON with an event name, which needs a preflight', async () => {
+test('an allowed foreign page publishes JSON with an event name, which needs a preflight', async (t) => {
   const topic = newTopic();
   const headers = {
     'Content-Type': 'application/json', 'Event-Type': 'e', 'Idempotency-Key': 'k',
   };
   const options = { method: 'PUT', body: '{"a":1}', headers };
-  const sent = await inForeignPage(tryFetch, topicUrl(open.base, topic), options);
+  const sent = await inForeignPage(t, tryFetch, topicUrl(open.base, topic), options);
   assert.equal(sent.status, 201);
   const { messages } = await (await fetch(topicUrl(open.base, topic))).json();
   assert.deepEqual([messages[0].data, messages[0].event], [{ a: 1 }, 'e']);
 });
 
-test('an allowed foreign page gives its cursor as a header, which needs a preflight', async () => {
+test('an allowed foreign page gives its cursor as a header, which needs a preflight', async (t) => {
   const topic = newTopic();
   const cursor = await publish(open.base, topic, 'one');
   const options = { headers: { 'Last-Event-ID': cursor, Prefer: 'wait=0' } };
-  const read = await inForeignPage(tryFetch, topicUrl(open.base, topic), options);
+  const read = await inForeignPage(t, tryFetch, topicUrl(open.base, topic), options);
   assert.deepEqual(read, { status: 200, etag: `"${cursor}"` });
 });
 
-test('an allowed foreign page opens an EventSource', async () => {
+test('an allowed foreign page opens an EventSource', async (t) => {
   const topic = newTopic();
   await publish(open.base, topic, 'one');
   const url = topicUrl(open.base, topic, { after: 'earliest' });
-  const [{ data }] = await inForeignPage(tryEventSource, url);
+  const [{ data }] = await inForeignPage(t, tryEventSource, url);
   assert.equal(data, 'one');
 });
 
-test('an allowed foreign page opens a WebSocket', async () => {
+test('an allowed foreign page opens a WebSocket', async (t) => {
   const topic = newTopic();
   await publish(open.base, topic, 'one');
   const url = topicUrl(open.base, topic, { after: 'earliest' });
-  assert.deepEqual(await inForeignPage(tryWebSocket, url), [{ data: 'one' }]);
+  assert.deepEqual(await inForeignPage(t, tryWebSocket, url), [{ data: 'one' }]);
 });

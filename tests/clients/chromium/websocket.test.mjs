@@ -25,9 +25,9 @@ const open = (page, url, subprotocols) => page.evaluate(
 const send = (page, text) => page.evaluate((text) => window.readers.ws.socket.send(text), text);
 const items = (page, count) => page.evaluate((count) => window.readers.ws.atLeast(count), count);
 
-test('a raw WebSocket hears text and bytes, and what it sends is published', async () => {
+test('a raw WebSocket hears text and bytes, and what it sends is published', async (t) => {
   const topic = newTopic();
-  const page = await browser.page(server.base);
+  const page = await browser.page(t, server.base);
   assert.equal(await open(page, topicUrl(server.base, topic)), '');
   await publish(server.base, topic, 'one\r\ntwo\0');
   await publish(server.base, topic, Uint8Array.of(0, 255), { type: 'application/octet-stream' });
@@ -38,12 +38,11 @@ test('a raw WebSocket hears text and bytes, and what it sends is published', asy
     { bytes: [0, 255] },
     { data: 'from the page' },
   ]);
-  await page.context().close();
 });
 
-test('tidings.json subscribes, publishes and hears envelopes', async () => {
+test('tidings.json subscribes, publishes and hears envelopes', async (t) => {
   const topic = newTopic();
-  const page = await browser.page(server.base);
+  const page = await browser.page(t, server.base);
   const agreed = await open(page, `${server.base}/topics`, ['tidings.json']);
   assert.equal(agreed, 'tidings.json');
   await send(page, JSON.stringify({ type: 'subscribe', topic, request: 1 }));
@@ -56,13 +55,12 @@ test('tidings.json subscribes, publishes and hears envelopes', async () => {
   const message = last.find(({ type }) => type === undefined);
   assert.equal(published.id, message.id);
   assert.deepEqual(message.data, { a: 1 });
-  await page.context().close();
 });
 
-test('tidings.json that was cut resumes by ?after= on several topics', async () => {
-  const proxy = await CuttingProxy.start(server.base);
+test('tidings.json that was cut resumes by ?after= on several topics', async (t) => {
+  const proxy = await CuttingProxy.for(t, server.base);
   const topics = [newTopic('a'), newTopic('b')];
-  const page = await browser.page(proxy.base);
+  const page = await browser.page(t, proxy.base);
   await open(page, topicUrl(proxy.base, topics), ['tidings.json']);
   for (const topic of topics) await publish(server.base, topic, `${topic} 1`);
   const read = await items(page, 3);
@@ -76,46 +74,39 @@ test('tidings.json that was cut resumes by ?after= on several topics', async () 
     [...read.slice(1), ...resumed.slice(1)].map(({ data }) => data).sort(),
     topics.flatMap((topic) => [`${topic} 1`, `${topic} 2`]),
   );
-  await page.context().close();
-  await proxy.stop();
 });
 
-test('a raw WebSocket is closed with 4001 where messages are gone', async () => {
-  const small = await Server.start('--log-messages', 10);
+test('a raw WebSocket is closed with 4001 where messages are gone', async (t) => {
+  const small = await Server.for(t, '--log-messages', 10);
   const topic = newTopic();
   const [first] = await publishAll(small.base, topic, numbers(31));
-  const page = await browser.page(small.base);
+  const page = await browser.page(t, small.base);
   await open(page, topicUrl(small.base, topic, { after: first }));
   const [closed] = await items(page, 1);
   assert.equal(closed.code, 4001);
   assert.match(closed.reason, /^gap: 20 messages of /);
-  await page.context().close();
-  await small.stop();
 });
 
-test('tidings.json is told of a gap after a restart', async () => {
-  const own = await Server.start();
+test('tidings.json is told of a gap after a restart', async (t) => {
+  const own = await Server.for(t);
   const topic = newTopic();
   const cursor = await publish(own.base, topic, 'one');
   await own.restart();
   await publish(own.base, topic, 'two');
-  const page = await browser.page(own.base);
+  const page = await browser.page(t, own.base);
   await open(page, topicUrl(own.base, topic, { after: cursor }), ['tidings.json']);
   const [, gap, message] = await items(page, 3);
   assert.deepEqual([gap.type, gap.topic, gap.count], ['gap', topic, null]);
   assert.equal(message.data, 'two');
-  await page.context().close();
-  await own.stop();
 });
 
-test('a WebSocket gets close 1012 with a delay at a drain', async () => {
-  const own = await Server.start('--drain-spread', 1);
-  const page = await browser.page(own.base);
+test('a WebSocket gets close 1012 with a delay at a drain', async (t) => {
+  const own = await Server.for(t, '--drain-spread', 1);
+  const page = await browser.page(t, own.base);
   await open(page, topicUrl(own.base, newTopic()));
   own.terminate();
   const [closed] = await items(page, 1);
   assert.equal(closed.code, 1012);
   assert.match(closed.reason, /^retry_ms=\d+$/);
   assert.equal(await own.wait(), 0);
-  await page.context().close();
 });

@@ -21,69 +21,59 @@ after(async () => {
 });
 
 for (const wire of WITH_CURSOR.filter((wire) => wire !== EventSourceReader)) {
-  test(`${wire.name} that was cut resumes where it was`, async () => {
+  test(`${wire.name} that was cut resumes where it was`, async (t) => {
     const topic = newTopic();
     const head = await headCursor(server.base, topic);
-    const reader = await wire.open(proxy.base, topic, head);
+    const reader = await wire.open(t, proxy.base, topic, head);
     await publishAll(server.base, topic, numbers(5));
     const read = await payloads(reader, 5);
     proxy.cut();
     await within(reader.ended, 'the reader sees the cut');
     await publishAll(server.base, topic, numbers(5, 5));
-    const second = await wire.open(proxy.base, topic, reader.cursor);
+    const second = await wire.open(t, proxy.base, topic, reader.cursor);
     assert.deepEqual([...read, ...(await payloads(second, 5))], numbers(10));
-    await second.close();
   });
 }
 
-test('EventSource comes back by itself after a cut and misses nothing', async () => {
+test('EventSource comes back by itself after a cut and misses nothing', async (t) => {
   const topic = newTopic();
-  const reader = await EventSourceReader.open(proxy.base, topic);
+  const reader = await EventSourceReader.open(t, proxy.base, topic);
   await publishAll(server.base, topic, numbers(5));
   await payloads(reader, 5);
   proxy.cut();
   await publishAll(server.base, topic, numbers(5, 5));
   assert.deepEqual(await payloads(reader, 10), numbers(10));
-  await reader.close();
 });
 
 // eventsource-parser forgets an `id:` that comes without data, so this client does not know the
 // cursor of the opening. (Chromium's does: see chromium/eventsource.test.mjs.)
 const forgets = { todo: 'the npm package drops an id without data' };
-test('EventSource comes back after a cut before its first message', forgets, async () => {
+
+test('EventSource comes back after a cut before its first message', forgets, async (t) => {
   const topic = newTopic();
-  const reader = await EventSourceReader.open(proxy.base, topic);
+  const reader = await EventSourceReader.open(t, proxy.base, topic);
   await settle(server.base);
   proxy.cut();
   await publish(server.base, topic, 'missed');
-  try {
-    assert.deepEqual(await payloads(reader, 1), ['missed']);
-  } finally {
-    await reader.close();
-  }
+  assert.deepEqual(await payloads(reader, 1), ['missed']);
 });
 
-test('EventSource is cut in every part of an event and misses nothing', async () => {
+test('EventSource is cut in every part of an event and misses nothing', async (t) => {
   const topic = newTopic();
   const head = await headCursor(server.base, topic);
   await publishAll(server.base, topic, numbers(12));
   // Each connection lives a little longer than the one before, so a cut falls anywhere.
   let budget = 300;
-  const cutting = await CuttingProxy.start(server.base, () => (budget += 97));
+  const cutting = await CuttingProxy.for(t, server.base, () => (budget += 97));
   // A reconnection takes the server's `retry:`, a second or more: so a handful of cuts only.
-  const reader = await EventSourceReader.open(cutting.base, topic, head);
-  try {
-    assert.deepEqual(await payloads(reader, 12), numbers(12));
-  } finally {
-    await reader.close();
-    await cutting.stop();
-  }
+  const reader = await EventSourceReader.open(t, cutting.base, topic, head);
+  assert.deepEqual(await payloads(reader, 12), numbers(12));
 });
 
-test('EventSource lives through a restart on the same port and is told of the gap', async () => {
-  const own = await Server.start();
+test('EventSource lives through a restart on the same port and is told of the gap', async (t) => {
+  const own = await Server.for(t);
   const topic = newTopic();
-  const reader = await EventSourceReader.open(own.base, topic);
+  const reader = await EventSourceReader.open(t, own.base, topic);
   await publish(own.base, topic, 'one');
   await payloads(reader, 1);
   await own.restart();
@@ -91,31 +81,27 @@ test('EventSource lives through a restart on the same port and is told of the ga
   const [, { gap }, { data }] = await reader.inbox.atLeast(3);
   assert.deepEqual(gap, [topic, null]);
   assert.equal(data, 'two');
-  await reader.close();
-  await own.stop();
 });
 
 for (const wire of [FetchStream, JsonSocket]) {
-  test(`${wire.name} is told of the gap after a restart`, async () => {
-    const own = await Server.start();
+  test(`${wire.name} is told of the gap after a restart`, async (t) => {
+    const own = await Server.for(t);
     const topic = newTopic();
     const cursor = await publish(own.base, topic, 'one');
     await own.restart();
     await publish(own.base, topic, 'two');
-    const reader = await wire.open(own.base, topic, cursor);
+    const reader = await wire.open(t, own.base, topic, cursor);
     const [{ gap }, { data }] = await reader.inbox.atLeast(2);
     assert.deepEqual(gap, [topic, null]);
     assert.equal(data, 'two');
-    await reader.close();
-    await own.stop();
   });
 }
 
-test('ws gets close 1012 with a delay at a drain', async () => {
-  const own = await Server.start('--drain-spread', 1);
+test('ws gets close 1012 with a delay at a drain', async (t) => {
+  const own = await Server.for(t, '--drain-spread', 1);
   const readers = [
-    await RawSocket.open(own.base, newTopic()),
-    await JsonSocket.open(own.base, newTopic()),
+    await RawSocket.open(t, own.base, newTopic()),
+    await JsonSocket.open(t, own.base, newTopic()),
   ];
   own.terminate();
   for (const reader of readers) {
@@ -126,17 +112,17 @@ test('ws gets close 1012 with a delay at a drain', async () => {
   assert.equal(await own.wait(), 0);
 });
 
-test('the NDJSON body ends with a drain line and without an error', async () => {
-  const own = await Server.start('--drain-spread', 1);
-  const reader = await FetchStream.open(own.base, newTopic());
+test('the NDJSON body ends with a drain line and without an error', async (t) => {
+  const own = await Server.for(t, '--drain-spread', 1);
+  const reader = await FetchStream.open(t, own.base, newTopic());
   own.terminate();
   assert.equal(await within(reader.ended, 'the stream ends'), null);
   assert.ok(reader.inbox.items.at(-1).drain > 0);
   assert.equal(await own.wait(), 0);
 });
 
-test('a parked fetch is answered with its cursor at a drain', async () => {
-  const own = await Server.start('--drain-spread', 1);
+test('a parked fetch is answered with its cursor at a drain', async (t) => {
+  const own = await Server.for(t, '--drain-spread', 1);
   const topic = newTopic();
   const cursor = await publish(own.base, topic, 'one');
   const parked = fetch(topicUrl(own.base, topic, { wait: 30, after: cursor }));
@@ -147,10 +133,10 @@ test('a parked fetch is answered with its cursor at a drain', async () => {
   assert.equal(await own.wait(), 0);
 });
 
-test('EventSource is told of a drain and finds the next server on the same port', async () => {
-  const own = await Server.start('--drain-spread', 1);
+test('EventSource is told of a drain and finds the next server on the same port', async (t) => {
+  const own = await Server.for(t, '--drain-spread', 1);
   const topic = newTopic();
-  const reader = await EventSourceReader.open(own.base, topic, 'earliest');
+  const reader = await EventSourceReader.open(t, own.base, topic, 'earliest');
   await publish(own.base, topic, 'one');
   await payloads(reader, 1);
   own.terminate();
@@ -162,21 +148,19 @@ test('EventSource is told of a drain and finds the next server on the same port'
   const [, , { gap }, { data }] = await reader.inbox.atLeast(4);
   assert.deepEqual(gap, [topic, null]);
   assert.equal(data, 'two');
-  await reader.close();
-  await own.stop();
 });
 
-test('a poll loop over a proxy that cuts anywhere loses and repeats nothing', async () => {
+test('a poll loop over a proxy that cuts anywhere loses and repeats nothing', async (t) => {
   const topic = newTopic();
   const head = await headCursor(server.base, topic);
   await publishAll(server.base, topic, numbers(200));
   let budget = 0;
-  const cutting = await CuttingProxy.start(server.base, () => (budget += 1371));
+  const cutting = await CuttingProxy.for(t, server.base, () => (budget += 1371));
   const read = [];
   let cursor = head;
   while (read.length < 200) {
     try {
-      const reader = await FetchPoll.open(cutting.base, topic, cursor);
+      const reader = await FetchPoll.open(t, cutting.base, topic, cursor);
       const complete = reader.inbox.atLeast(200 - read.length).catch(() => {});
       await within(Promise.race([reader.ended, complete]), 'the cut, or the last message');
       await reader.close();
@@ -187,5 +171,4 @@ test('a poll loop over a proxy that cuts anywhere loses and repeats nothing', as
     }
   }
   assert.deepEqual(read, numbers(200));
-  await cutting.stop();
 });

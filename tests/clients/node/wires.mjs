@@ -4,7 +4,7 @@
 // is resolved when its connection is over. `cursor` is what the client would give back.
 
 import { once } from 'node:events';
-import { DEADLINE_MS, Inbox, topicUrl, within } from '../harness.mjs';
+import { cleanUp, DEADLINE_MS, Inbox, topicUrl, within } from '../harness.mjs';
 import { tool } from '../tools.mjs';
 
 const { WebSocket } = tool('ws');
@@ -17,8 +17,10 @@ class Reader {
     this.cursor = after;
   }
 
-  static async open(base, topics, after) {
+  /** Opens a reader that is closed when the test `t` ends. */
+  static async open(t, base, topics, after) {
     const reader = new this(after);
+    cleanUp(t, () => reader.close());
     await within(reader.connect(base, topics), `${this.name} opens`);
     return reader;
   }
@@ -142,7 +144,7 @@ export class EventSourceReader extends Reader {
   }
 
   async close() {
-    this.source.close();
+    this.source?.close();
   }
 }
 
@@ -168,7 +170,7 @@ export class RawSocket extends Reader {
   }
 
   async close() {
-    this.socket.close();
+    this.socket?.close();
     await within(this.ended, 'the WebSocket closes');
   }
 }
@@ -179,13 +181,13 @@ export class JsonSocket extends RawSocket {
   answers = new Inbox();
 
   async greeted() {
-    const [opening] = await this.answers.atLeast(1, 'an opening');
-    this.cursor = opening.cursor;
+    await this.answers.atLeast(1, 'an opening');
   }
 
   frame(text) {
     const line = JSON.parse(text);
     const isMessage = [undefined, 'gap', 'drain'].includes(line.type);
+    if (line.type === 'open') this.cursor = line.cursor;
     if (isMessage) this.receiveLine(line);
     else this.answers.push(line);
   }

@@ -21,16 +21,6 @@ def commander(server):
         yield reader
 
 
-def connect(server, path, **options):
-    return websockets.sync.client.connect(
-        server.base.replace("http", "ws", 1) + path,
-        open_timeout=DEADLINE,
-        close_timeout=1,
-        proxy=None,
-        **options,
-    )
-
-
 def test_what_a_raw_client_sends_is_published_and_echoed_to_it(server, topic):
     with RawWebSocket(server.base, [topic]) as reader:
         reader.socket.send("text")
@@ -186,6 +176,10 @@ def test_closing_is_answered(server, topic):
 
 
 def test_a_foreign_origin_is_refused(server, topic):
+    url = topic_url(server.base.replace("http", "ws", 1), topic)
     with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
-        connect(server, topic_url("", topic), origin="http://elsewhere.example")
+        with websockets.sync.client.connect(
+            url, origin="http://elsewhere.example", open_timeout=DEADLINE, proxy=None
+        ):
+            pass
     assert refused.value.response.status_code == 403

@@ -282,14 +282,17 @@ class WebSocket(Reader):
 
     def open(self):
         url = topic_url(self.base, *self.topics, after=self.cursor)
-        self.socket = websockets.sync.client.connect(
-            url.replace("http", "ws", 1),
-            subprotocols=self.subprotocols,
-            open_timeout=DEADLINE,
-            close_timeout=1,
-            ping_interval=None,
-            max_size=None,
-            proxy=None,
+        self.stack = contextlib.ExitStack()
+        self.socket = self.stack.enter_context(
+            websockets.sync.client.connect(
+                url.replace("http", "ws", 1),
+                subprotocols=self.subprotocols,
+                open_timeout=DEADLINE,
+                close_timeout=1,
+                ping_interval=None,
+                max_size=None,
+                proxy=None,
+            )
         )
         try:
             self.greet()
@@ -318,7 +321,7 @@ class WebSocket(Reader):
             yield Drain(int(re.fullmatch(r"retry_ms=(\d+)", self.close_reason)[1]))
 
     def close(self):
-        self.socket.close()
+        self.stack.close()
 
 
 class RawWebSocket(WebSocket):
