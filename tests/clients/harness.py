@@ -175,31 +175,28 @@ class CuttingProxy:
             stop.close()
 
     def _pump(self, client, server, stop):
+        """Until both sides have ended, or the cut."""
         left = self.budget()
         sources = [client, server]
-        while sources:
+        while sources and left != 0:
             ready, _, _ = select.select([stop, *sources], [], [])
             if stop in ready:
-                self.cuts += 1
-                reset(client)
-                reset(server)
-                return
+                break
             for source in ready:
                 data = source.recv(65536)
                 if source is server and left is not None:
-                    data, left = data[:left], left - len(data)
-                    if left <= 0:
-                        client.sendall(data)
-                        self.cuts += 1
-                        reset(client)
-                        reset(server)
-                        return
+                    data = data[:left]
+                    left -= len(data)
                 target = server if source is client else client
                 if data:
                     target.sendall(data)
-                else:
+                elif left != 0:
                     sources.remove(source)
                     target.shutdown(socket.SHUT_WR)
+        if sources:
+            self.cuts += 1
+            reset(client)
+            reset(server)
 
     def cut(self):
         """Resets every connection that is open now, both ways."""
