@@ -284,7 +284,7 @@ export async function get(base, path) {
   return answer.statusCode;
 }
 
-/** Returns when every worker has had a turn since the call, so that what was sent is known to it. */
+/** Returns when every worker has had a turn since the call: what was sent before is known to it. */
 export async function settle(base) {
   for (let turn = 0; turn < 16; turn += 1) await get(base, '/healthz');
 }

@@ -11,6 +11,7 @@ export function tool(name) {
   try {
     return require(name);
   } catch (error) {
-    throw new Error(`${name} is not in ${fileURLToPath(installed)}: run tests/run`, { cause: error });
+    const folder = fileURLToPath(installed);
+    throw new Error(`${name} is not in ${folder}: run tests/run`, { cause: error });
   }
 }

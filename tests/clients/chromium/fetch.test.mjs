@@ -49,7 +49,7 @@ test('fetch with nothing new is an empty answer, not the last one again', async 
   assert.deepEqual(read, [[200, 1], [200, 0], [200, 0], [200, 0], [200, 0]]);
 });
 
-test('fetch with wait in a plain loop loses and repeats nothing after its first answer', async (t) => {
+test('fetch with wait in a plain loop loses nothing after its first answer', async (t) => {
   const topic = newTopic();
   const page = await browser.page(t, server.base);
   // The first answer gives the browser a cursor: that of the head, when nothing came in time.

@@ -69,7 +69,7 @@ test('an allowed foreign page fetches and reads the ETag', async (t) => {
   assert.deepEqual(read, { status: 200, etag: `"${cursor}"` });
 });
 
-test('an allowed foreign page publishes JSON with an event name, which needs a preflight', async (t) => {
+test('an allowed foreign page publishes JSON, which needs a preflight', async (t) => {
   const topic = newTopic();
   const headers = {
     'Content-Type': 'application/json', 'Event-Type': 'e', 'Idempotency-Key': 'k',

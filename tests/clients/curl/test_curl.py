@@ -130,8 +130,7 @@ def test_a_long_poll_is_answered_by_a_publish(server, curl, topic):
     cursor = publish(server.base, topic, "one")
     with curl.open("-H", f"Last-Event-ID: {cursor}", f"BASE/topics/{topic}?wait=9") as parked:
         published = publish(server.base, topic, "two")
-        output, _ = parked.process.communicate(timeout=DEADLINE)
-    answer = json.loads(output)
+        answer = json.loads(parked.rest())
     assert [message["data"] for message in answer["messages"]] == ["two"]
     assert answer["cursor"] == published
 

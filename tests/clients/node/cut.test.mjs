@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import {
-  CuttingProxy, headCursor, newTopic, numbers, publish, publishAll, Server, settle, topicUrl, within,
+  CuttingProxy, headCursor, newTopic, numbers, publish, publishAll, Server, settle, topicUrl,
+  within,
 } from '../harness.mjs';
 import {
   EventSourceReader, FetchPoll, FetchStream, JsonSocket, payloads, RawSocket, WITH_CURSOR,

@@ -16,7 +16,9 @@ after(async () => {
   await smallServer.stop();
 });
 
-const TEXTS = ['one line', '', 'a\nb', 'a\rb', 'a\r\nb', '\n\nx\n', '  y', 'NUL\0', 'é漢😀\u2028\u0085'];
+const TEXTS = [
+  'one line', '', 'a\nb', 'a\rb', 'a\r\nb', '\n\nx\n', '  y', 'NUL\0', 'é漢😀\u2028\u0085',
+];
 const asEventStreamLines = (text) => text.replaceAll(/\r\n|\r/g, '\n');
 const BYTES = Uint8Array.from({ length: 256 }, (_, index) => index);
 

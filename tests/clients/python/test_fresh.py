@@ -3,10 +3,8 @@
 import concurrent.futures
 import json
 import re
-import urllib.request
 
 import pytest
-import sseclient
 
 from harness import DEADLINE, Deadline, get, head_cursor, publish, publish_all, topic_url
 from wires import ALL, DIRECT, WITH_CURSOR, EventStream, NdjsonStream, wire_name
@@ -69,7 +67,8 @@ def test_a_short_poll_gives_what_was_published_just_before_it(server, topic):
 
 def test_a_poll_with_nothing_new_is_200_with_the_same_cursor(server, topic):
     cursor = publish(server.base, topic, "one")
-    status, headers, body = get(server.base, topic_url("", topic), **{"If-None-Match": f'"{cursor}"'})
+    known = {"If-None-Match": f'"{cursor}"'}
+    status, headers, body = get(server.base, topic_url("", topic), **known)
     assert status == 200
     assert json.loads(body) == {"messages": [], "cursor": cursor}
     assert headers["ETag"] == f'"{cursor}"'
@@ -149,26 +148,3 @@ def test_a_cursor_is_short_and_url_safe(server, topic, wire):
         [message] = reader.take(1)
     assert message.cursor == reader.cursor == published
     assert re.fullmatch(r"[A-Za-z0-9.-]{1,32}", published)
-
-
-def test_sseclient_reads_messages_and_their_cursors(server, topic):
-    head = head_cursor(server.base, topic)
-    published = publish_all(server.base, topic, ["one", "two\nlines", "three"])
-    events = sseclient.SSEClient(event_stream(server, topic, head)).events()
-    read = [next(events) for _ in published]
-    assert [event.data for event in read] == ["one", "two\nlines", "three"]
-    assert [event.id for event in read] == published
-    assert {event.event for event in read} == {"message"}
-
-
-def test_sseclient_resumes_by_the_id_of_an_event(server, topic):
-    published = publish_all(server.base, topic, ["one", "two"])
-    events = sseclient.SSEClient(event_stream(server, topic, published[0])).events()
-    assert next(events).data == "two"
-
-
-def event_stream(server, topic, cursor):
-    """An SSE answer over urllib, as sseclient-py wants it: bytes to iterate over."""
-    headers = {"Accept": "text/event-stream", "Last-Event-ID": cursor}
-    asked = urllib.request.Request(topic_url(server.base, topic), headers=headers)
-    return DIRECT.open(asked, timeout=DEADLINE)

@@ -1,4 +1,4 @@
-"""The same cursor works on every wire: a client moves between them and misses nothing (clause 3.1)."""
+"""The same cursor works on every wire: a client hops and misses nothing (clause 3.1)."""
 
 import random
 import threading
