@@ -14,7 +14,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import httpx_sse
@@ -118,6 +118,16 @@ class Reader:
                 return taken
         raise AssertionError(f"the server ended the stream after {len(taken)} of {count}")
 
+    def take_and_stop(self, count):
+        """At least `count` messages, up to where `cursor` is exact: a poll's batch is not split."""
+        taken = self.take(count)
+        while not self.is_between_batches():
+            taken += self.take(1)
+        return taken
+
+    def is_between_batches(self):
+        return True
+
     def close(self):
         pass
 
@@ -161,16 +171,18 @@ class Poll(Reader):
                 raise TimeoutError("no message in any poll")
             body = self.ask(after=self.cursor, wait=self.wait)
             gaps = [Gap(gap["topic"], gap["count"], self.cursor) for gap in body.get("gap", [])]
-            self.ready = gaps + [envelope(line) for line in body["messages"]]
+            messages = [envelope(line) for line in body["messages"]]
+            if len(self.topics) > 1:
+                # Clause 2.3: an `id` is for one topic, and only the body has a cursor for all.
+                messages = [replace(message, cursor=self.cursor) for message in messages]
+            self.ready = gaps + messages
             if self.ready:
-                self.settle_cursors(body["cursor"])
+                self.ready[-1] = replace(self.ready[-1], cursor=body["cursor"])
             elif self.wait is None:
                 time.sleep(POLLERS_PACE)
 
-    def settle_cursors(self, cursor):
-        """The body's cursor is the one behind its last item, be that a gap or a message."""
-        last = self.ready[-1]
-        self.ready[-1] = type(last)(**{**last.__dict__, "cursor": cursor})
+    def is_between_batches(self):
+        return not self.ready
 
 
 class ShortPoll(Poll):
