@@ -557,7 +557,7 @@ impl Connection {
                 route::ReadWire::ShortPoll | route::ReadWire::LongPoll { .. } => {
                     self.begin_poll(context, exchange, read);
                 }
-                route::ReadWire::EventStream | route::ReadWire::Ndjson => {
+                route::ReadWire::EventStream { .. } | route::ReadWire::Ndjson => {
                     self.begin_stream(context, exchange, read);
                 }
             },

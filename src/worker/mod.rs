@@ -463,3 +463,14 @@ impl Worker {
         self.closed.push((key, reason, peer));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_a_slot_of_at_most_224_bytes() {
+        // docs/benchmarks.md gives the figure; a slot that grows should be a decision.
+        assert!(size_of::<Entry>() <= 224, "{}", size_of::<Entry>());
+    }
+}
