@@ -1,5 +1,6 @@
 """What only a WebSocket does: publish, and commands of tidings.json (clause 11)."""
 
+import concurrent.futures
 import json
 
 import pytest
@@ -7,7 +8,7 @@ import websockets.exceptions
 import websockets.sync.client
 
 from harness import DEADLINE, get, publish, publish_all, topic_url
-from wires import JsonWebSocket, RawWebSocket
+from wires import JsonWebSocket, RawWebSocket, wire_name
 
 
 def poll(server, topic):
@@ -183,3 +184,27 @@ def test_a_foreign_origin_is_refused(server, topic):
         ):
             pass
     assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize("wire", [RawWebSocket, JsonWebSocket], ids=wire_name)
+def test_what_is_published_once_the_handshake_was_answered_is_delivered(server, topic, wire):
+    """A raw client has no cursor: to it, being open must mean being subscribed.
+
+    Many open at once, each of topics that no worker knows yet, and publish at their `open` event.
+    """
+
+    def open_and_publish(number):
+        names = [f"{topic} {number} {letter}" for letter in "abcd"]
+        # The greeting is part of what may come late: so the publishing goes before it.
+        class PublishesAtOpen(wire):
+            def greet(self):
+                for name in names:
+                    publish(server.base, name, name)
+                super().greet()
+
+        with PublishesAtOpen(server.base, names) as reader:
+            return names, sorted(message.data for message in reader.take(len(names)))
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for names, read in pool.map(open_and_publish, range(200)):
+            assert read == names
