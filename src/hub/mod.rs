@@ -205,8 +205,7 @@ impl Hub {
         for _ in 0..TIMERS_PER_TICK {
             let Some(slot) = self.timers.poll(now.instant) else { return false };
             self.release_answers(now, slot, true);
-            let retention = self.retention;
-            self.change_log(slot, |log| log.trim(&retention, now.instant));
+            self.trim_by_age(now.instant, slot);
             if self.is_forgettable(slot, now.instant) {
                 self.forget(slot);
             } else {
@@ -311,6 +310,17 @@ impl Hub {
                         && now.since(topic.used_at) >= self.topic_idle_ms
                 }
             }
+    }
+
+    /// Forgets messages that are too old. A topic's idle time begins when it has lost its last one.
+    fn trim_by_age(&mut self, now: Instant, slot: u32) {
+        let had_messages = !self.topics[slot as usize].log.is_empty();
+        let retention = self.retention;
+        self.change_log(slot, |log| log.trim(&retention, now));
+        let topic = &mut self.topics[slot as usize];
+        if had_messages && matches!(topic.role, Role::Owner(_)) {
+            topic.used_at = now;
+        }
     }
 
     fn forget(&mut self, slot: u32) {
