@@ -283,6 +283,8 @@ impl Hub {
         let mut deadline = topic.log.oldest_expires(&self.retention);
         if topic.seats.is_empty() {
             deadline = deadline.min(match &topic.role {
+                // It is armed again when the owner has answered.
+                Role::Follower(Replica::Syncing) => Instant::NEVER,
                 Role::Follower(_) => topic.used_at + REPLICA_IDLE_MS,
                 Role::Owner(owned) if owned.has_followers() || !topic.log.is_empty() => {
                     Instant::NEVER
