@@ -79,7 +79,10 @@ impl Hub {
         if let Some(position) =
             key.and_then(|key| self.remembered.position(now.instant, topic, key))
         {
-            return Publishing::Done(Ok(position));
+            return match self.names.get(topic) {
+                Some(&slot) => self.acknowledge(now, slot, from, ticket, position),
+                None => Publishing::Done(Ok(position)),
+            };
         }
         let slot = match self.admit(now.instant, topic, message) {
             Ok(slot) => slot,
@@ -97,20 +100,27 @@ impl Hub {
         }
         self.announce(slot);
         self.supply_followers(slot);
+        self.acknowledge(now, slot, from, ticket, position)
+    }
+
+    /// Answers a publish if every follower was mailed its message; else it is answered when they were.
+    fn acknowledge(
+        &mut self,
+        now: Now,
+        slot: u32,
+        worker: usize,
+        ticket: Ticket,
+        position: Position,
+    ) -> Publishing {
+        let topic = &mut self.topics[slot as usize];
+        let is_gone = position.epoch != topic.log.epoch();
+        let Role::Owner(owned) = &mut topic.role else { unreachable!("a topic of our own") };
         let sequence = position.sequence;
-        let Role::Owner(owned) = &mut self.topics[slot as usize].role else {
-            unreachable!("admitted to a topic of our own")
-        };
-        let answer_now = owned.unanswered.is_empty() && owned.mailed_up_to() > sequence;
+        let answer_now = is_gone || owned.mailed_up_to() > sequence;
         if !answer_now {
             let (since, outcome) = (now.instant, Ok(position));
-            owned.unanswered.push_back(Unanswered {
-                sequence,
-                since,
-                worker: from,
-                ticket,
-                outcome,
-            });
+            let unanswered = Unanswered { sequence, since, worker, ticket, outcome };
+            owned.unanswered.push_back(unanswered);
         }
         self.arm(slot);
         if answer_now { Publishing::Done(Ok(position)) } else { Publishing::Pending }
