@@ -125,6 +125,8 @@ impl Hub {
 
     /// Takes in a letter from another worker.
     pub fn handle_mail(&mut self, now: Now, from: usize, mail: Mail) {
+        // The replica may be gone by now; its credit is given back all the same.
+        self.links.to(from).consume(mail.credit_units());
         match mail {
             Mail::Publish { topic, message, key, ticket } => {
                 let publishing =
@@ -132,7 +134,7 @@ impl Hub {
                 self.answer_unless_pending(from, ticket, publishing);
             }
             Mail::Delete { topic, ticket } => {
-                let publishing = self.delete_here(now, &topic);
+                let publishing = self.delete_here(now, from, &topic, ticket);
                 self.answer_unless_pending(from, ticket, publishing);
             }
             Mail::Answer { ticket, outcome } => {
@@ -147,7 +149,7 @@ impl Hub {
             }
             Mail::FollowRefused { replica, refusal } => self.refuse_replica(replica, refusal),
             Mail::Append { replica, message, appended_at } => {
-                self.append_to_replica(now, from, replica, message, appended_at);
+                self.append_to_replica(now, replica, message, appended_at);
             }
             Mail::Skip { replica, first_seq } => self.skip_replica(replica, first_seq),
             Mail::Reset { replica, epoch } => self.reset_replica(replica, epoch),
@@ -386,7 +388,7 @@ impl Topics for Hub {
     fn delete(&mut self, now: Now, topic: &TopicName, ticket: Ticket) -> Publishing {
         let owner = self.owner_of(topic);
         if owner == self.worker {
-            return self.delete_here(now, topic);
+            return self.delete_here(now, owner, topic, ticket);
         }
         self.forward(owner, || Mail::Delete { topic: topic.clone(), ticket })
     }
