@@ -9,8 +9,7 @@ use crate::limits::{CREDIT_MESSAGES, FORWARDS_IN_FLIGHT_MAX};
 #[derive(Debug)]
 pub(super) struct Link {
     /// Mail to be sent, oldest first. Bounded by the other fields: what supplies replicas by credit,
-    /// publishes by
-    /// `forwards`, answers by the other side's, the rest by the number of topics.
+    /// publishes by `forwards`, answers by the other side's, the rest by the number of topics.
     outgoing: VecDeque<Mail>,
     /// Units of letters to replicas that may still be sent. A large message may overdraw it once.
     pub(super) credit: i64,
