@@ -109,3 +109,15 @@ fn who_takes_nothing_of_an_answer_is_given_up_after_the_write_time() {
     world.pass(2_000);
     assert!(!world.is_open(key));
 }
+
+#[test]
+fn a_stream_that_has_nothing_to_say_from_its_beginning_has_a_heartbeat() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    world.send(key, "GET /topics/t HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    assert!(world.take(key).contains("retry: "));
+    for _ in 0..3 {
+        world.pass(16_000);
+        assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
+    }
+}
