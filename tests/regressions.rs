@@ -121,3 +121,16 @@ fn a_stream_that_has_nothing_to_say_from_its_beginning_has_a_heartbeat() {
         assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
     }
 }
+
+#[test]
+fn a_topic_with_much_to_replay_does_not_starve_the_others() {
+    let limits = Limits { replay_page: 10, ..Limits::default() };
+    let mut world = World::new(limits);
+    for _ in 0..20 {
+        world.publish("a", "1");
+    }
+    world.publish("b", "2");
+    let key = world.connect();
+    world.send(key, "GET /topics/a,b HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(world.take(key).contains("\"topic\":\"b\""));
+}
