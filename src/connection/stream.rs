@@ -163,7 +163,7 @@ impl Connection {
             }
         }
         stream.opening = None;
-        let layout = stream.layout;
+        let (layout, heartbeat_ms) = (stream.layout, stream.heartbeat_ms);
         exchange.persistent &= layout.chunked;
         let (cursor, retry_ms) = (stream.subscription.cursor(context), context.retry_ms());
         write_head(&mut self.outbox, context, &exchange, layout);
@@ -176,6 +176,7 @@ impl Connection {
             Object::new(&mut opening).string("type", "open").string("cursor", &cursor).end();
         }
         layout.queue(&mut self.outbox, &opening, None);
+        self.deadline = context.now.instant + u64::from(heartbeat_ms);
         true
     }
 

@@ -433,6 +433,7 @@ impl Worker {
         if let Some(reason) = connection.close_reason() {
             return self.remove(key, reason);
         }
+        connection.note_owed(self.now);
         if connection.take_shutdown() {
             self.shutdowns.push(key);
         }
