@@ -201,7 +201,7 @@ impl Worker {
                 self.scrapes.send(from, Letter::Metrics { connection, counters, gauges });
             }
             Letter::Metrics { connection, counters, gauges } => {
-                self.scrapes.add(connection, &counters, &gauges);
+                self.scrapes.add(from, connection, &counters, &gauges);
                 self.answer_metrics();
             }
         }
