@@ -1,5 +1,7 @@
 //! One test for each bug that was found: what happened, told as what must not happen again.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::io::IoSlice;
 use std::sync::Arc;
 
