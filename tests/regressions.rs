@@ -1,6 +1,7 @@
 //! One test for each bug that was found: what happened, told as what must not happen again.
 
 use std::io::IoSlice;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -36,7 +37,8 @@ impl World {
     }
 
     fn connect(&mut self) -> ConnectionKey {
-        self.worker.handle_accept("127.0.0.1:9".parse().unwrap()).unwrap()
+        let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+        self.worker.handle_accept(peer).expect("there is room")
     }
 
     fn send(&mut self, key: ConnectionKey, text: &str) {
@@ -61,7 +63,7 @@ impl World {
             }
             self.worker.handle_written(other, count);
         }
-        String::from_utf8(taken).unwrap()
+        String::from_utf8_lossy(&taken).into_owned()
     }
 
     fn take(&mut self, key: ConnectionKey) -> String {
@@ -133,4 +135,74 @@ fn a_topic_with_much_to_replay_does_not_starve_the_others() {
     let key = world.connect();
     world.send(key, "GET /topics/a,b HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(world.take(key).contains("\"topic\":\"b\""));
+}
+
+fn batch(body: &str) -> String {
+    format!(
+        "POST /topics HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n\
+         Transfer-Encoding: chunked\r\n\r\n{body}"
+    )
+}
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+#[test]
+fn a_batch_holds_no_more_lines_than_one_piece_of_its_body() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    world.send(key, &batch(""));
+    world.take(key);
+    let lines = 20_000;
+    let body = chunk(&"x\n".repeat(lines));
+    let mut reports = String::new();
+    for piece in body.as_bytes().chunks(8_000) {
+        // It is answered slowly, and only sends what is taken.
+        while !world.worker.wants_read(key) {
+            reports += &world.take(key);
+        }
+        world.send(key, std::str::from_utf8(piece).expect("ASCII"));
+        assert!(world.worker.counters().body_bytes <= 16 * 1024);
+    }
+    world.send(key, "0\r\n\r\n");
+    reports += &world.take(key);
+    assert_eq!(reports.matches("\"line\":").count(), lines);
+    assert!(reports.ends_with("0\r\n\r\n"));
+    assert_eq!(world.worker.counters().body_bytes, 0);
+}
+
+#[test]
+fn an_overlong_last_line_is_reported_when_the_body_ends_behind_it() {
+    let mut world = World::new(Limits { body_bytes_max: 100, ..Limits::default() });
+    let key = world.connect();
+    world.send(key, &batch(&chunk(&"x".repeat(200))));
+    world.send(key, "0\r\n\r\n");
+    assert!(world.take(key).contains("{\"line\":1,\"error\":{\"title\":\"Content Too Large\""));
+}
+
+#[test]
+fn a_client_that_closes_its_side_behind_a_whole_batch_gets_every_report() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    // So many that it has to pause until it is read.
+    let lines = 5_000;
+    world.send(key, &batch(&(chunk(&"x\n".repeat(lines)) + "0\r\n\r\n")));
+    world.worker.handle_eof(key);
+    assert_eq!(world.take(key).matches("\"line\":").count(), lines);
+    assert!(!world.is_open(key));
+}
+
+#[test]
+fn a_client_that_closes_its_side_in_the_middle_of_a_body_is_gone() {
+    let mut world = World::new(Limits::default());
+    let batch = batch(&chunk("x\n"));
+    for text in ["POST /topics/t HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx", &batch] {
+        let key = world.connect();
+        world.send(key, text);
+        world.worker.handle_eof(key);
+        world.take(key);
+        assert!(!world.is_open(key));
+    }
+    assert_eq!(world.worker.counters().body_bytes, 0);
 }

@@ -166,21 +166,13 @@ impl Connection {
             self.consume_inbox(context);
         }
         self.note_head_began(context);
+        self.end_if_nothing_is_left(context);
     }
 
     /// The peer has closed its sending side.
     pub fn handle_eof<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         self.eof = true;
-        match &self.phase {
-            Phase::Upload(_) | Phase::Batch(_) => self.close(context, CloseReason::PeerAborted),
-            Phase::Stream(_) | Phase::WebSocket(_) => self.close(context, CloseReason::PeerClosed),
-            // A poll that is answered at once is a finite answer; one that waits has lost its client.
-            Phase::Poll(poll) if poll.is_parked(context.now) => {
-                self.close(context, CloseReason::PeerClosed);
-            }
-            Phase::Lingering { reason, .. } => self.close(context, *reason),
-            _ => self.end_if_nothing_is_left(context),
-        }
+        self.end_if_nothing_is_left(context);
     }
 
     /// The operating system reported an error on the socket.
@@ -229,6 +221,7 @@ impl Connection {
         if std::mem::take(&mut self.more) {
             self.consume_inbox(context);
             self.note_head_began(context);
+            self.end_if_nothing_is_left(context);
         }
         self.refill_wanted = false;
         match &self.phase {
@@ -361,6 +354,7 @@ impl Connection {
             Phase::Awaiting(_) | Phase::Metrics(_) | Phase::Poll(_) | Phase::Flushing(_) => {
                 self.inbox.len() < PIPELINE_BYTES_MAX
             }
+            Phase::Batch(batch) if batch.is_whole() => self.inbox.len() < PIPELINE_BYTES_MAX,
             Phase::Batch(batch) => has_room && batch.wants_read(),
             Phase::WebSocket(websocket) => has_room && websocket.wants_read(),
             Phase::Upload(_) | Phase::Stream(_) | Phase::Lingering { .. } => true,
@@ -450,10 +444,7 @@ impl Connection {
             }
             match self.step(context, &mut input[used..]) {
                 Step::Took(count) => used += count,
-                Step::Wait => {
-                    self.end_if_nothing_is_left(context);
-                    return used;
-                }
+                Step::Wait => return used,
             }
             requests += usize::from(is_head);
         }
@@ -694,19 +685,26 @@ impl Connection {
         self.deadline = context.now.instant + context.config.limits.linger_ms;
     }
 
-    /// After the peer's end: closes when all that it asked for is answered.
+    /// After the peer's end: closes when everything that it sent was acted on and all that it asked for is
+    /// answered.
     fn end_if_nothing_is_left<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        if !self.eof || self.more || !self.outbox.is_empty() {
+        if !self.eof || self.more {
             return;
         }
-        if let Phase::Head { .. } = self.phase {
-            let reason = if self.inbox.is_empty() {
-                CloseReason::PeerClosed
-            } else {
+        let reason = match &self.phase {
+            Phase::Head { .. } if !self.outbox.is_empty() => return,
+            Phase::Head { .. } if self.inbox.is_empty() => CloseReason::PeerClosed,
+            Phase::Head { .. } | Phase::Upload(_) => CloseReason::PeerAborted,
+            Phase::Batch(batch) if batch.wants_read() && self.inbox.is_empty() => {
                 CloseReason::PeerAborted
-            };
-            self.close(context, reason);
-        }
+            }
+            // A poll that is answered at once is a finite answer; one that waits has lost its client.
+            Phase::Poll(poll) if poll.is_parked(context.now) => CloseReason::PeerClosed,
+            Phase::Stream(_) | Phase::WebSocket(_) => CloseReason::PeerClosed,
+            Phase::Lingering { reason, .. } => *reason,
+            _ => return,
+        };
+        self.close(context, reason);
     }
 
     /// Starts the head's time with its first byte.
