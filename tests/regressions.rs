@@ -206,3 +206,22 @@ fn a_client_that_closes_its_side_in_the_middle_of_a_body_is_gone() {
     }
     assert_eq!(world.worker.counters().body_bytes, 0);
 }
+
+#[test]
+fn a_drain_ends_whatever_a_connection_was_in_the_middle_of_when_it_was_told() {
+    let answer_owed = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let half_a_head = "GET /topics/t HTTP/1.1\r\nAccept: text/event-stream\r\nHo";
+    for (before, after) in [(answer_owed, ""), (half_a_head, "st: a\r\n\r\n")] {
+        let mut world = World::new(Limits::default());
+        let key = world.connect();
+        world.send(key, before);
+        world.worker.begin_drain();
+        world.pass(100);
+        world.send(key, after);
+        let answer = world.take(key);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("tidings:drain") || answer.ends_with("ok\n"), "{answer}");
+        world.worker.handle_eof(key);
+        assert!(world.worker.is_drained());
+    }
+}

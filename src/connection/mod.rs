@@ -79,6 +79,8 @@ pub struct Connection {
     refill_wanted: bool,
     /// A publish waits for room on its way to the owner.
     busy: bool,
+    /// The server goes away, and this connection as soon as it is not in the middle of something.
+    leaving: bool,
     /// It is beyond the number of connections allowed and only gets a refusal.
     surplus: Surplus,
 }
@@ -151,6 +153,7 @@ impl Connection {
             more: false,
             refill_wanted: false,
             busy: false,
+            leaving: false,
             surplus,
         }
     }
@@ -235,6 +238,7 @@ impl Connection {
             Phase::WebSocket(_) => self.refill_websocket(context),
             _ => (),
         }
+        self.leave_if_idle(context);
     }
 
     /// `count` bytes of [`Connection::slices`] were sent.
@@ -295,12 +299,24 @@ impl Connection {
 
     /// The server goes away: says goodbye, if nothing is in the middle of being done.
     pub fn drain<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        self.leaving = true;
+        // A poll is answered in its turn.
+        self.refill_wanted = matches!(self.phase, Phase::Poll(_));
+        self.leave_if_idle(context);
+    }
+
+    /// Says the goodbye that was due, unless something is in the middle of being done.
+    fn leave_if_idle<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        if !self.leaving {
+            return;
+        }
         match &self.phase {
-            Phase::Head { began: false, .. } if self.outbox.is_empty() => {
+            Phase::Head { .. } if !self.inbox.is_empty() => (),
+            Phase::Head { .. } if self.outbox.is_empty() => {
                 self.close(context, CloseReason::Drained);
             }
+            Phase::Head { .. } => self.end_after_flush(context, CloseReason::Drained),
             Phase::Batch(_) => self.drain_batch(context),
-            Phase::Poll(_) => self.refill_wanted = true,
             Phase::Stream(_) => self.drain_stream(context),
             Phase::WebSocket(_) => self.drain_websocket(context),
             _ => (),
