@@ -225,3 +225,19 @@ fn a_drain_ends_whatever_a_connection_was_in_the_middle_of_when_it_was_told() {
         assert!(world.worker.is_drained());
     }
 }
+
+#[test]
+fn a_topic_is_remembered_for_its_idle_time_after_its_last_message_has_aged() {
+    let mut world = World::new(Limits::default());
+    world.publish("t", "1");
+    let poll = |world: &mut World, after: &str| {
+        let key = world.connect();
+        world.send(key, &format!("GET /topics/t?after={after} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        world.take(key)
+    };
+    let answer = poll(&mut world, "earliest");
+    let cursor = answer.split("\"cursor\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    world.pass(3_700_000);
+    let answer = poll(&mut world, cursor.expect("a poll has a cursor"));
+    assert!(!answer.contains("gap"), "{answer}");
+}

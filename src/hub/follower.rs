@@ -57,6 +57,7 @@ impl Hub {
         self.change_log(slot, |replica| *replica = log);
         self.topics[slot as usize].role = Role::Follower(Replica::Live { owner, good_from });
         self.announce(slot);
+        self.arm(slot);
     }
 
     pub(super) fn refuse_replica(&mut self, replica: TopicKey, refusal: Refusal) {
@@ -66,6 +67,7 @@ impl Hub {
         let name = self.topics[slot as usize].name.clone();
         self.names.remove(&name);
         self.announce(slot);
+        self.arm(slot);
     }
 
     pub(super) fn append_to_replica(

@@ -206,7 +206,14 @@ impl Hub {
             let Some(slot) = self.timers.poll(now.instant) else { return false };
             self.release_answers(now, slot, true);
             let retention = self.retention;
-            self.change_log(slot, |log| log.trim(&retention, now.instant));
+            let became_empty = self.change_log(slot, |log| {
+                let was_empty = log.is_empty();
+                log.trim(&retention, now.instant);
+                log.is_empty() && !was_empty
+            });
+            if became_empty {
+                self.topics[slot as usize].used_at = now.instant;
+            }
             if self.is_forgettable(slot, now.instant) {
                 self.forget(slot);
             } else {
@@ -284,6 +291,8 @@ impl Hub {
         let mut deadline = topic.log.oldest_expires(&self.retention);
         if topic.seats.is_empty() {
             deadline = deadline.min(match &topic.role {
+                // Its owner will answer; then it is armed again.
+                Role::Follower(Replica::Syncing) => Instant::NEVER,
                 Role::Follower(_) => topic.used_at + REPLICA_IDLE_MS,
                 Role::Owner(owned) if owned.has_followers() || !topic.log.is_empty() => {
                     Instant::NEVER
