@@ -241,3 +241,51 @@ fn a_topic_is_remembered_for_its_idle_time_after_its_last_message_has_aged() {
     let answer = poll(&mut world, cursor.expect("a poll has a cursor"));
     assert!(!answer.contains("gap"), "{answer}");
 }
+
+/// Opens a WebSocket for `tidings.json`.
+fn open_websocket(world: &mut World) -> ConnectionKey {
+    let key = world.connect();
+    world.send(
+        key,
+        "GET /topics HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: tidings.json\r\n\r\n",
+    );
+    assert!(world.take(key).contains("\"open\""));
+    key
+}
+
+/// Sends a command in a frame masked with zeros; returns what comes back.
+fn command(world: &mut World, key: ConnectionKey, text: &str) -> String {
+    let length = u8::try_from(text.len()).expect("a short command");
+    let mut frame = vec![0x81, 0x80 | 126, 0, length, 0, 0, 0, 0];
+    if length < 126 {
+        frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+    }
+    frame.extend_from_slice(text.as_bytes());
+    world.worker.handle_bytes(key, &mut frame);
+    world.take(key)
+}
+
+#[test]
+fn a_refused_command_leaves_the_topics_that_were_subscribed_to() {
+    let mut world = World::new(Limits { topics_max: 1, ..Limits::default() });
+    let key = open_websocket(&mut world);
+    assert!(command(&mut world, key, r#"{"type":"subscribe","topic":"a"}"#).contains("subscribed"));
+    let both = r#"{"type":"subscribe","topics":["a","b"],"after":"earliest"}"#;
+    assert!(command(&mut world, key, both).contains("\"status\":503"));
+    let publish = r#"{"type":"publish","topic":"a","data":"hi"}"#;
+    assert!(command(&mut world, key, publish).contains("\"data\":\"hi\""));
+}
+
+#[test]
+fn subscribing_anew_to_as_many_topics_as_one_may_is_allowed() {
+    let mut world = World::new(Limits { topics_per_connection: 2, ..Limits::default() });
+    let key = open_websocket(&mut world);
+    let both = r#"{"type":"subscribe","topics":["a","b"],"after":"earliest"}"#;
+    for _ in 0..2 {
+        assert!(command(&mut world, key, both).contains("subscribed"));
+    }
+    let third = r#"{"type":"subscribe","topic":"c"}"#;
+    assert!(command(&mut world, key, third).contains("\"status\":400"));
+}

@@ -135,7 +135,7 @@ impl Connection {
         let Phase::Stream(stream) = &mut self.phase else { return false };
         let Some(opening) = &stream.opening else { return true };
         let (start, mut exchange) = (&opening.0, opening.1);
-        match stream.subscription.resolve(context, start) {
+        match stream.subscription.resolve(context, start, &[]) {
             Opening::Waiting => return false,
             Opening::Ready => (),
             Opening::Refused(refusal) => {

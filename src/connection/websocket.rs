@@ -51,6 +51,8 @@ pub(super) struct Beginning {
     pub(super) start: Start,
     /// The command that asked for it; `None` for the topics of the URL.
     pub(super) command: Option<(Option<String>, Vec<TopicName>)>,
+    /// The command's topics that begin anew although they are subscribed to.
+    pub(super) again: Vec<TopicName>,
 }
 
 /// What is under way from a client.
@@ -126,7 +128,11 @@ impl Connection {
         let ping_ms = context.jittered(context.config.limits.ping_ms, 5);
         self.phase = Phase::WebSocket(WebSocket {
             subscription,
-            opening: Some(Box::new(Beginning { start: handshake.start, command: None })),
+            opening: Some(Box::new(Beginning {
+                start: handshake.start,
+                command: None,
+                again: Vec::new(),
+            })),
             traffic: None,
             ping_ms: u32::try_from(ping_ms).unwrap_or(u32::MAX),
             pings: (0, 0),
@@ -420,7 +426,7 @@ impl Connection {
     fn open_topics<T: Topics>(&mut self, context: &mut Context<'_, T>) -> bool {
         let Phase::WebSocket(websocket) = &mut self.phase else { return false };
         let Some(beginning) = &websocket.opening else { return true };
-        match websocket.subscription.resolve(context, &beginning.start) {
+        match websocket.subscription.resolve(context, &beginning.start, &beginning.again) {
             Opening::Waiting => return false,
             Opening::Ready => (),
             Opening::Refused(refusal) => {
@@ -461,10 +467,8 @@ impl Connection {
                 self.leave_subscription(context);
                 self.close_for_now(context, CloseReason::Refused);
             }
-            Some((request, topics)) => {
-                for topic in &topics {
-                    websocket.subscription.remove(context, topic);
-                }
+            Some((request, _)) => {
+                websocket.subscription.remove_fresh(context);
                 self.send_error(context, request.as_deref(), &Problem::from(refusal));
                 self.more = true;
             }
