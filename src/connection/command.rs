@@ -62,16 +62,16 @@ impl Connection {
         let topics = parse_names(topics)?;
         let most = usize::from(context.config.limits.topics_per_connection);
         let Phase::WebSocket(websocket) = &mut self.phase else { return Ok(()) };
-        if websocket.subscription.len() + topics.len() > most {
+        let subscription = &mut websocket.subscription;
+        let fresh = topics.iter().filter(|topic| !subscription.has(context, topic)).count();
+        if subscription.len() + fresh > most {
             return Err(Problem::bad_request(
                 "Too many topics for one connection. Unsubscribe from some, or open another.",
             ));
         }
-        for (index, topic) in topics.iter().enumerate() {
-            if let Err(refusal) = websocket.subscription.add(context, topic) {
-                for topic in &topics[..index] {
-                    websocket.subscription.remove(context, topic);
-                }
+        for topic in &topics {
+            if let Err(refusal) = subscription.add(context, topic) {
+                subscription.remove_fresh(context);
                 return Err(Problem::from(refusal));
             }
         }
@@ -80,11 +80,10 @@ impl Connection {
             (None, Some(last)) => Start::Last(last),
             (None, None) => Start::Latest,
         };
-        if after.is_some() || last.is_some() {
-            websocket.subscription.rewind(context, &topics);
-        }
+        let is_placed = after.is_some() || last.is_some();
+        let again = if is_placed { topics.clone() } else { Vec::new() };
         let asked = Asked::Command(request, topics);
-        websocket.opening = Some(Box::new(Beginning { start, asked }));
+        websocket.opening = Some(Box::new(Beginning { start, asked, again }));
         self.refill_wanted = true;
         Ok(())
     }

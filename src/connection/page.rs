@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::Connection;
 use super::context::Context;
+use super::problem::DRAINING;
 use super::respond;
 use super::route::{Exchange, Page};
-use super::{Connection, Problem};
 use crate::counters::{CloseReason, Counters, HubGauges, Wire};
 use crate::topic::Topics;
 use crate::wire::http1::Status;
@@ -27,11 +28,7 @@ impl Connection {
         let (status, content_type, body): (_, _, &'static str) = match page {
             Page::Health => (Status::OK, text, "ok\n"),
             Page::Ready if context.draining => {
-                let problem = Problem::for_now(
-                    Status::UNAVAILABLE,
-                    "draining: this server is going away. Use another, or come back later.",
-                );
-                return self.refuse(context, exchange, &problem);
+                return self.refuse(context, exchange, &DRAINING);
             }
             Page::Ready => (Status::OK, text, "ready\n"),
             Page::Metrics => return,

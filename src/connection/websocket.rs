@@ -48,6 +48,8 @@ pub(super) struct WebSocket {
 pub(super) struct Beginning {
     pub(super) start: Start,
     pub(super) asked: Asked,
+    /// The command's topics that begin anew although they are subscribed to.
+    pub(super) again: Vec<TopicName>,
 }
 
 /// Who asked for topics, and so what is said when they begin.
@@ -120,7 +122,11 @@ impl Connection {
         let (start, json) = (handshake.start.clone(), handshake.json);
         self.phase = Phase::WebSocket(WebSocket {
             subscription,
-            opening: Some(Box::new(Beginning { start, asked: Asked::Url(exchange, handshake) })),
+            opening: Some(Box::new(Beginning {
+                start,
+                asked: Asked::Url(exchange, handshake),
+                again: Vec::new(),
+            })),
             traffic: None,
             ping_ms: u32::try_from(ping_ms).unwrap_or(u32::MAX),
             pings: (0, 0),
@@ -439,7 +445,7 @@ impl Connection {
     fn open_topics<T: Topics>(&mut self, context: &mut Context<'_, T>) -> bool {
         let Phase::WebSocket(websocket) = &mut self.phase else { return false };
         let Some(beginning) = &websocket.opening else { return true };
-        match websocket.subscription.resolve(context, &beginning.start) {
+        match websocket.subscription.resolve(context, &beginning.start, &beginning.again) {
             Opening::Waiting => return false,
             Opening::Ready => (),
             Opening::Refused(refusal) => {
@@ -477,10 +483,8 @@ impl Connection {
                 self.switch_protocols(context, exchange, &handshake);
                 self.close_for_now(context, CloseReason::Refused);
             }
-            Asked::Command(request, topics) => {
-                for topic in &topics {
-                    websocket.subscription.remove(context, topic);
-                }
+            Asked::Command(request, _) => {
+                websocket.subscription.remove_fresh(context);
                 self.send_error(context, request.as_deref(), &Problem::from(refusal));
                 self.more = true;
             }
