@@ -202,8 +202,9 @@ fn clause_5_3_a_line_longer_than_body_bytes_max_is_one_error_line() {
 #[test]
 fn clause_5_3_the_body_is_not_limited_in_length() {
     let server = Server::start(&["--body-bytes-max", "1K", "--log-messages", "10"]);
-    let lines: String =
-        (0..2_000).map(|n| format!("{{\"topic\":\"t\",\"data\":\"{n} {}\"}}\n", "x".repeat(500))).collect();
+    let lines: String = (0..2_000)
+        .map(|n| format!("{{\"topic\":\"t\",\"data\":\"{n} {}\"}}\n", "x".repeat(500)))
+        .collect();
     assert!(lines.len() > 1 << 20);
     assert_eq!(batch(&server, lines.as_bytes()).len(), 2_000);
 }
@@ -246,7 +247,9 @@ fn clause_5_3_the_body_is_not_limited_in_time_and_an_empty_line_is_sent_every_he
 fn clause_5_3_another_content_type_is_415() {
     let server = Server::start(&[]);
     let line = b"{\"topic\":\"t\",\"data\":1}\n";
-    for content_type in ["application/json", "text/plain", "application/x-ndjsonx", "application/ndjson"] {
+    for content_type in
+        ["application/json", "text/plain", "application/x-ndjsonx", "application/ndjson"]
+    {
         let fields = [("Content-Type", content_type)];
         server.request("POST", "/topics", &fields, line).problem(415);
     }

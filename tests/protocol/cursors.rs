@@ -129,8 +129,17 @@ fn clause_3_3_an_if_none_match_that_is_no_tag_of_ours_counts_as_absent() {
     assert_eq!(get(&format!("\"{id}\"")), 1);
     assert_eq!(get(&format!("W/\"{id}\"")), 1, "a cache may have weakened it");
     for tag in [
-        "*", "", "\"\"", "\"abc\"", id, "W/", "\"", &format!("\"{id}\", \"{id}\""),
-        &format!("w/\"{id}\""), &format!("\"{id}"), "\"5d41402abc4b2a76b9719d911017c592\"",
+        "*",
+        "",
+        "\"\"",
+        "\"abc\"",
+        id,
+        "W/",
+        "\"",
+        &format!("\"{id}\", \"{id}\""),
+        &format!("w/\"{id}\""),
+        &format!("\"{id}"),
+        "\"5d41402abc4b2a76b9719d911017c592\"",
     ] {
         assert_eq!(get(tag), 5, "{tag:?}");
     }
@@ -260,7 +269,8 @@ fn clause_3_5_a_malformed_cursor_is_of_another_epoch_on_what_waits_or_streams() 
 }
 
 #[test]
-fn clause_3_6_a_cursor_of_another_epoch_or_ahead_is_a_gap_of_unknown_count_and_everything_retained() {
+fn clause_3_6_a_cursor_of_another_epoch_or_ahead_is_a_gap_of_unknown_count_and_everything_retained()
+{
     for_workers(&[], |server| {
         for topic in TOPICS {
             let old = server.publish(topic, "lost");

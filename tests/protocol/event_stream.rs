@@ -50,7 +50,10 @@ fn clause_9_2_a_message_is_one_event_with_its_cursor_and_its_name() {
             let plain = server.publish(topic, "plain");
             let event = stream.dispatched();
             assert_eq!(event.id.as_deref(), named.json()["id"].as_str());
-            assert_eq!((event.event.as_deref(), event.data.as_deref()), (Some("edit"), Some("named")));
+            assert_eq!(
+                (event.event.as_deref(), event.data.as_deref()),
+                (Some("edit"), Some("named"))
+            );
             let event = stream.dispatched();
             assert_eq!(event.id, Some(plain));
             assert_eq!((event.event, event.data.as_deref()), (None, Some("plain")));
@@ -165,7 +168,9 @@ fn clause_9_5_a_wrong_request_is_refused_with_its_status() {
     let server = Server::start(&[]);
     let accept = ("Accept", "text/event-stream");
     server.request("GET", "/topics/a*", &[accept], b"").problem(400);
-    server.request("GET", "/topics/news", &[accept, ("Origin", "https://x.example")], b"").problem(403);
+    server
+        .request("GET", "/topics/news", &[accept, ("Origin", "https://x.example")], b"")
+        .problem(403);
     server.request("GET", "/topics/news?last=x", &[accept], b"").problem(400);
 }
 
@@ -177,7 +182,10 @@ fn clause_9_6_bytes_on_an_open_stream_are_ignored_up_to_4_kib() {
         stream.line();
         stream.client.send([b'x'; 4096]);
         // What comes behind them on another connection is proof that they were read.
-        server.await_metric("tidings_subscriptions{wire=\"sse\"}", u64::from(target.starts_with("text")));
+        server.await_metric(
+            "tidings_subscriptions{wire=\"sse\"}",
+            u64::from(target.starts_with("text")),
+        );
         server.publish("news", "heard");
         let heard = std::iter::from_fn(|| stream.line()).find(|line| line.contains("heard"));
         assert!(heard.is_some());

@@ -22,7 +22,10 @@ fn clause_8_1_a_long_poll_is_held_until_there_is_a_message() {
                 assert_eq!(answer.status, 200);
                 assert_eq!(answer.field("Content-Type"), Some("application/json"));
                 assert_eq!(unquoted(answer.field("ETag").unwrap()), id);
-                assert_eq!((data(&answer.json()), &answer.json()["cursor"]), (vec!["news".into()], &Value::from(id.as_str())));
+                assert_eq!(
+                    (data(&answer.json()), &answer.json()["cursor"]),
+                    (vec!["news".into()], &Value::from(id.as_str()))
+                );
             }
             server.await_metric(PARKED, 0);
         }
@@ -80,7 +83,8 @@ fn clause_8_1_wait_0_is_answered_at_once_but_starts_at_the_head() {
 #[test]
 fn clause_8_1_the_query_wins_over_prefer_which_is_echoed_when_it_is_applied() {
     let server = Server::start(&["--wait-max", "0.1"]);
-    let get = |target: &str, prefer: &str| server.request("GET", target, &[("Prefer", prefer)], b"");
+    let get =
+        |target: &str, prefer: &str| server.request("GET", target, &[("Prefer", prefer)], b"");
     for (prefer, applied) in [
         ("wait=7", Some("wait=7")),
         ("respond-async, wait=8", Some("wait=8")),

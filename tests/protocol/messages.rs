@@ -42,9 +42,7 @@ fn clause_2_1_sequence_numbers_are_dense_and_begin_with_1() {
 #[test]
 fn clause_2_2_the_kind_follows_from_the_content_type() {
     let server = Server::start(&[]);
-    let binary = |content_type: &str, data: &str| {
-        json!({"content_type": content_type, "encoding": "base64", "data": data})
-    };
+    let binary = |content_type: &str, data: &str| json!({"content_type": content_type, "encoding": "base64", "data": data});
     let form = Some("application/x-www-form-urlencoded");
     let cases: [(Option<&str>, &[u8], Value); 19] = [
         (Some("application/json"), br#"{"a":[1,2]}"#, json!({"data": {"a": [1, 2]}})),
@@ -65,7 +63,11 @@ fn clause_2_2_the_kind_follows_from_the_content_type() {
         (Some("text/plain;charset=UTF-8"), b"x", json!({"data": "x"})),
         (Some("TEXT/PLAIN"), b"x", json!({"data": "x"})),
         (Some("text/html"), b"<p>", json!({"content_type": "text/html", "data": "<p>"})),
-        (Some("text/csv; header=x"), b"1", json!({"content_type": "text/csv; header=x", "data": "1"})),
+        (
+            Some("text/csv; header=x"),
+            b"1",
+            json!({"content_type": "text/csv; header=x", "data": "1"}),
+        ),
         (None, b"from curl", json!({"data": "from curl"})),
         (form, b"a=b", json!({"data": "a=b"})),
         (None, b"\xff\xfe", binary("application/octet-stream", "//4=")),
@@ -85,8 +87,24 @@ fn clause_2_2_the_kind_follows_from_the_content_type() {
 fn clause_2_2_a_json_payload_must_be_one_valid_json_text() {
     let server = Server::start(&[]);
     for payload in [
-        &b""[..], b" ", b"{", b"{} {}", b"01", b"+1", b".5", b"1.", b"nul", b"'x'", b"[1,]", b"\"\xff\"",
-        b"\"\n\"", b"{\"a\":1,}", b"NaN", b"\"\\x\"", b"\xef\xbb\xbf{}", b"{1:2}",
+        &b""[..],
+        b" ",
+        b"{",
+        b"{} {}",
+        b"01",
+        b"+1",
+        b".5",
+        b"1.",
+        b"nul",
+        b"'x'",
+        b"[1,]",
+        b"\"\xff\"",
+        b"\"\n\"",
+        b"{\"a\":1,}",
+        b"NaN",
+        b"\"\\x\"",
+        b"\xef\xbb\xbf{}",
+        b"{1:2}",
     ] {
         let json = [("Content-Type", "application/json")];
         server.request("POST", "/topics/json", &json, payload).problem(400);
@@ -204,9 +222,7 @@ fn clause_2_3_a_quote_a_backslash_and_a_control_character_survive_in_a_text() {
 #[test]
 fn clause_2_4_an_event_name_is_1_to_128_bytes_without_control_characters() {
     let server = Server::start(&[]);
-    let publish = |event: &str| {
-        server.request("POST", "/topics/e", &[("Event-Type", event)], b"x")
-    };
+    let publish = |event: &str| server.request("POST", "/topics/e", &[("Event-Type", event)], b"x");
     for event in ["e", &"e".repeat(128), "with space", "é", "tidings", "Tidings:x", "message"] {
         assert_eq!(publish(event).status, 201, "{event}");
         assert_eq!(server.poll("/topics/e?last=1")["messages"][0]["event"], event);

@@ -24,8 +24,14 @@ fn clause_7_1_a_poll_is_json_with_messages_and_a_cursor_which_is_also_the_etag()
 #[test]
 fn clause_7_2_by_default_a_page_has_300_messages_and_says_that_there_are_more() {
     let server = Server::start(&[]);
-    let lines: String = (1..=301).map(|n| format!("{{\"topic\":\"t\",\"data\":\"{n}\"}}\n")).collect();
-    server.request("POST", "/topics", &[("Content-Type", "application/x-ndjson")], lines.as_bytes());
+    let lines: String =
+        (1..=301).map(|n| format!("{{\"topic\":\"t\",\"data\":\"{n}\"}}\n")).collect();
+    server.request(
+        "POST",
+        "/topics",
+        &[("Content-Type", "application/x-ndjson")],
+        lines.as_bytes(),
+    );
     let page = server.poll("/topics/t");
     assert_eq!(data(&page).len(), 300);
     assert_eq!(page["more"], true);
@@ -48,7 +54,10 @@ fn clause_7_2_pages_join_without_loss_or_repetition() {
         loop {
             let page = server.poll(&format!("/topics/{names}?after={cursor}"));
             assert!(data(&page).len() <= 4);
-            assert_eq!(page["messages"].as_array().unwrap().len() == 4 && got.len() + 4 < 30, page["more"] == true);
+            assert_eq!(
+                page["messages"].as_array().unwrap().len() == 4 && got.len() + 4 < 30,
+                page["more"] == true
+            );
             got.extend(data(&page));
             cursor = string(&page["cursor"]);
             if page["more"] != true {
@@ -111,7 +120,8 @@ fn clause_7_4_a_publish_that_was_answered_before_is_in_the_answer() {
     for_workers(&[], |server| {
         let mut readers: Vec<Client> = (0..8).map(|_| server.client()).collect();
         // Keeps replicas warm on other workers.
-        let _follower: Vec<_> = TOPICS.iter().map(|t| server.open_ndjson(&format!("/topics/{t}"))).collect();
+        let _follower: Vec<_> =
+            TOPICS.iter().map(|t| server.open_ndjson(&format!("/topics/{t}"))).collect();
         for round in 0..10 {
             for topic in TOPICS {
                 let id = server.publish(topic, &round.to_string());

@@ -49,14 +49,9 @@ fn clause_1_1_a_topic_is_bounded_by_bytes() {
 fn clause_1_1_a_topic_is_bounded_by_age() {
     let server = Server::start(&["--log-age", "0.2"]);
     server.publish("bounded", "old");
-    let mut kept = vec!["old".to_owned()];
-    for _ in 0..20_000 {
-        kept = data(&server.poll("/topics/bounded"));
-        if kept.is_empty() {
-            break;
-        }
-    }
-    assert_eq!(kept, [""; 0], "it is forgotten when it is old");
+    server.ask_until("it is forgotten when it is old", || {
+        data(&server.poll("/topics/bounded")).is_empty()
+    });
 }
 
 #[test]
@@ -146,14 +141,30 @@ fn clause_1_2_names_have_1_to_200_bytes() {
 fn clause_1_2_control_and_format_characters_and_reserved_ones_are_refused() {
     let server = Server::start(&[]);
     for segment in [
-        "%00", "a%0Ab", "a%0D", "a%09b", "%7F", "%C2%85",       // Cc
+        "%00",
+        "a%0Ab",
+        "a%0D",
+        "a%09b",
+        "%7F",
+        "%C2%85",       // Cc
         "%C2%AD",       // Cf: soft hyphen
         "%E2%80%8B",    // Cf: zero width space
         "%E2%80%AE",    // Cf: right-to-left override
         "%EF%BB%BF",    // Cf: byte order mark
         "%F3%A0%80%81", // Cf: a tag beyond the basic plane
-        "%E2%80%A8", "%E2%80%A9", "a*b", "a%2Ab", "%3E", "a%2Cb", "%FF", "%C3", "%ED%A0%80",
-        "%", "%4", "%zz", "a%2",
+        "%E2%80%A8",
+        "%E2%80%A9",
+        "a*b",
+        "a%2Ab",
+        "%3E",
+        "a%2Cb",
+        "%FF",
+        "%C3",
+        "%ED%A0%80",
+        "%",
+        "%4",
+        "%zz",
+        "a%2",
     ] {
         for method in ["GET", "POST", "DELETE", "HEAD"] {
             let answer = server.request(method, &format!("/topics/{segment}"), &[], b"");
@@ -223,9 +234,7 @@ fn clause_1_3_too_many_names_are_refused_on_every_wire() {
         server.request("GET", "/topics/a,b,c,d", &[("Accept", accept)], b"").problem(400);
     }
     server.request("GET", "/topics/a,b,c,d", &handshake(&[]), b"").problem(400);
-    server.request("HEAD", "/topics/a,b,c,d", &[], b"").head.field("ETag").map_or((), |tag| {
-        panic!("a cursor for too many topics: {tag}");
-    });
+    assert_eq!(server.request("HEAD", "/topics/a,b,c,d", &[], b"").status, 400);
 }
 
 #[test]

@@ -28,7 +28,10 @@ fn clause_11_3_subscribe_and_unsubscribe_are_answered_with_topics_and_cursor() {
         }
         let (mut socket, _) = server.json_websocket("/topics");
         let answer = socket.command(r#"{"type":"subscribe","topics":["north","south"]}"#);
-        assert_eq!((&answer["type"], &answer["topics"]), (&json!("subscribed"), &json!(["north", "south"])));
+        assert_eq!(
+            (&answer["type"], &answer["topics"]),
+            (&json!("subscribed"), &json!(["north", "south"]))
+        );
         assert_eq!(answer["cursor"], server.head_cursor("north,south"));
         server.publish("south", "s");
         let envelope = socket.json();
@@ -40,11 +43,18 @@ fn clause_11_3_subscribe_and_unsubscribe_are_answered_with_topics_and_cursor() {
         server.publish("south", "not heard");
         server.publish("north", "n");
         let envelope = socket.json();
-        assert_eq!((&envelope["data"], &envelope["cursor"]), (&json!("n"), &Value::Null), "one topic");
+        assert_eq!(
+            (&envelope["data"], &envelope["cursor"]),
+            (&json!("n"), &Value::Null),
+            "one topic"
+        );
         let answer = socket.command(r#"{"type":"unsubscribe","topic":"north"}"#);
         assert_eq!(answer, json!({"type": "unsubscribed", "topics": ["north"]}), "no cursor");
         let answer = socket.command(r#"{"type":"subscribe","topic":"up"}"#);
-        assert_eq!((&answer["topics"], &answer["cursor"]), (&json!(["up"]), &json!(server.head_cursor("up"))));
+        assert_eq!(
+            (&answer["topics"], &answer["cursor"]),
+            (&json!(["up"]), &json!(server.head_cursor("up")))
+        );
     });
 }
 
@@ -73,12 +83,20 @@ fn clause_11_3_after_and_last_say_where_the_topics_named_begin() {
         socket.command(r#"{"type":"subscribe","topic":"west"}"#);
         let both = server.head_cursor("up,down");
         server.publish("up", "3");
-        socket.command(&format!(r#"{{"type":"subscribe","topics":["up","down"],"after":"{both}"}}"#));
+        socket
+            .command(&format!(r#"{{"type":"subscribe","topics":["up","down"],"after":"{both}"}}"#));
         assert_eq!((&socket.json()["data"]), (&json!("3")));
         socket.command(r#"{"type":"subscribe","topic":"other","after":"nonsense"}"#);
         let gap = socket.json();
-        assert_eq!((&gap["type"], &gap["topic"], &gap["count"]), (&json!("gap"), &json!("other"), &Value::Null));
-        assert_eq!(socket.command(r#"{"type":"ping"}"#), json!({"type": "pong"}), "nothing else came");
+        assert_eq!(
+            (&gap["type"], &gap["topic"], &gap["count"]),
+            (&json!("gap"), &json!("other"), &Value::Null)
+        );
+        assert_eq!(
+            socket.command(r#"{"type":"ping"}"#),
+            json!({"type": "pong"}),
+            "nothing else came"
+        );
     });
 }
 
@@ -92,7 +110,9 @@ fn clause_11_3_subscribing_again_moves_the_cursor_only_if_it_is_told_where_to() 
             assert_eq!(answer["cursor"], open["cursor"], "nothing changed");
             socket.command(&format!(r#"{{"type":"subscribe","topic":"{topic}","last":1}}"#));
             assert_eq!(socket.json()["data"], "1");
-            socket.command(&format!(r#"{{"type":"subscribe","topic":"{topic}","after":"earliest"}}"#));
+            socket.command(&format!(
+                r#"{{"type":"subscribe","topic":"{topic}","after":"earliest"}}"#
+            ));
             assert_eq!(socket.json()["data"], "1");
             assert_eq!(socket.command(r#"{"type":"ping"}"#)["type"], "pong");
         }
@@ -125,7 +145,11 @@ fn clause_11_4_a_subscribe_that_is_refused_takes_nothing_away() {
             format!(r#"{{"type":"subscribe","topics":["{had}","zz"],"after":"earliest"}}"#),
         ] {
             let error = socket.command(&command);
-            assert_eq!((&error["type"], &error["status"]), (&json!("error"), &json!(503)), "{error}");
+            assert_eq!(
+                (&error["type"], &error["status"]),
+                (&json!("error"), &json!(503)),
+                "{error}"
+            );
             server.publish(&had, "still heard");
             assert_eq!(socket.json()["data"], "still heard", "{command}");
         }
@@ -139,13 +163,18 @@ fn clause_11_3_publishes_are_acknowledged_in_order() {
         let mut commands = Vec::new();
         for number in 0..60 {
             let topic = TOPICS[number % 6];
-            let text = format!(r#"{{"type":"publish","topic":"{topic}","data":"{number}","request":{number}}}"#);
+            let text = format!(
+                r#"{{"type":"publish","topic":"{topic}","data":"{number}","request":{number}}}"#
+            );
             commands.extend(WebSocket::encode(FIN | TEXT, text.as_bytes()));
         }
         socket.client.send(commands);
         for number in 0..60 {
             let answer = socket.json();
-            assert_eq!((&answer["type"], &answer["request"]), (&json!("published"), &json!(number)));
+            assert_eq!(
+                (&answer["type"], &answer["request"]),
+                (&json!("published"), &json!(number))
+            );
             assert_eq!(answer["topic"], TOPICS[number % 6]);
             assert_eq!(sequence(&string(&answer["id"])), number as u64 / 6 + 1);
         }
@@ -199,7 +228,11 @@ fn clause_11_3_a_request_is_echoed_in_every_answer() {
     let too_long = format!("\"{}\"", "r".repeat(65));
     for request in ["{}", "[1]", "true", &too_long] {
         let answer = socket.command(&format!(r#"{{"type":"ping","request":{request}}}"#));
-        assert_eq!((&answer["type"], &answer["status"]), (&json!("error"), &json!(400)), "{request}");
+        assert_eq!(
+            (&answer["type"], &answer["status"]),
+            (&json!("error"), &json!(400)),
+            "{request}"
+        );
     }
 }
 
@@ -232,10 +265,17 @@ fn clause_11_4_a_bad_command_is_an_error_and_the_connection_stays_open() {
         (r#"{"type":"unsubscribe","topic":""}"#, 400),
         (r#"{"type":"publish","topic":"a"}"#, 400),
         (r#"{"type":"publish","topic":"a","data":1,"event":"tidings:x"}"#, 400),
-        (r#"{"type":"publish","topic":"a","data":"gA==","encoding":"base64","content_type":"text/plain"}"#, 415),
+        (
+            r#"{"type":"publish","topic":"a","data":"gA==","encoding":"base64","content_type":"text/plain"}"#,
+            415,
+        ),
     ] {
         let error = socket.command(command);
-        assert_eq!((&error["type"], &error["status"]), (&json!("error"), &json!(status)), "{command}");
+        assert_eq!(
+            (&error["type"], &error["status"]),
+            (&json!("error"), &json!(status)),
+            "{command}"
+        );
         assert!(error["title"].is_string() && error["detail"].is_string(), "{error}");
     }
     assert_eq!(socket.command(r#"{"type":"ping"}"#), json!({"type": "pong"}));

@@ -19,15 +19,20 @@ fn clause_11_1_the_opening_handshake_is_that_of_rfc_6455() {
 #[test]
 fn clause_11_1_another_version_is_426_and_a_bad_key_400() {
     let server = Server::start(&[]);
-    let open = |fields: &[(&str, &str)]| {
-        server.request("GET", "/topics/news", &handshake(fields), b"")
-    };
+    let open =
+        |fields: &[(&str, &str)]| server.request("GET", "/topics/news", &handshake(fields), b"");
     for version in ["8", "12", "14", "013", "x", ""] {
         let refused = open(&[("Sec-WebSocket-Version", version)]);
         refused.problem(426);
         assert_eq!(refused.field("Sec-WebSocket-Version"), Some("13"));
     }
-    for key in ["", "short", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZSB4eA==", "!!!!!!!!!!!!!!!!!!!!!!=="] {
+    for key in [
+        "",
+        "short",
+        "dGhlIHNhbXBsZSBub25jZQ",
+        "dGhlIHNhbXBsZSBub25jZSB4eA==",
+        "!!!!!!!!!!!!!!!!!!!!!!==",
+    ] {
         open(&[("Sec-WebSocket-Key", key)]).problem(400);
     }
     open(&[("Origin", "https://elsewhere.example")]).problem(403);
@@ -60,7 +65,10 @@ fn clause_11_2_text_and_json_come_as_text_frames_binary_as_binary_frames() {
             let json: serde_json::Value = serde_json::from_str(&socket.text()).unwrap();
             assert_eq!(json, serde_json::json!({"a": 1}));
             let frame = socket.frame();
-            assert_eq!((frame.fin, frame.opcode, &frame.payload[..]), (true, BINARY, &b"\x89\xff"[..]));
+            assert_eq!(
+                (frame.fin, frame.opcode, &frame.payload[..]),
+                (true, BINARY, &b"\x89\xff"[..])
+            );
             assert_eq!(socket.text(), "");
             assert!(socket.text() == large);
         }
@@ -207,22 +215,22 @@ fn clause_11_7_protocol_errors_are_1002_and_bad_text_1007() {
         [&[first, 0x80 | length][..], &mask, payload].concat()
     };
     let cases: Vec<(Vec<u8>, u16)> = vec![
-        (vec![FIN | TEXT, 1, b'x'], 1002),                               // not masked
-        (masked(FIN | 0x40 | TEXT, 1, b"x"), 1002),                      // a reserved bit
-        (masked(FIN | 3, 0, b""), 1002),                                 // a reserved opcode
-        (masked(FIN | 11, 0, b""), 1002),                                // another
-        (masked(PING, 0, b""), 1002),                                    // a ping in fragments
-        (masked(FIN | PING, 126, &[0, 126]), 1002),                      // a ping too long
-        (masked(FIN | CONTINUATION, 1, b"x"), 1002),                     // nothing to continue
+        (vec![FIN | TEXT, 1, b'x'], 1002),           // not masked
+        (masked(FIN | 0x40 | TEXT, 1, b"x"), 1002),  // a reserved bit
+        (masked(FIN | 3, 0, b""), 1002),             // a reserved opcode
+        (masked(FIN | 11, 0, b""), 1002),            // another
+        (masked(PING, 0, b""), 1002),                // a ping in fragments
+        (masked(FIN | PING, 126, &[0, 126]), 1002),  // a ping too long
+        (masked(FIN | CONTINUATION, 1, b"x"), 1002), // nothing to continue
         ([masked(TEXT, 1, b"x"), masked(FIN | TEXT, 1, b"x")].concat(), 1002), // not finished
-        (masked(FIN | CLOSE, 1, b"x"), 1002),                            // half a code
-        (masked(FIN | CLOSE, 2, &1005_u16.to_be_bytes()), 1002),         // a code that may not be sent
+        (masked(FIN | CLOSE, 1, b"x"), 1002),        // half a code
+        (masked(FIN | CLOSE, 2, &1005_u16.to_be_bytes()), 1002), // a code that may not be sent
         (masked(FIN | CLOSE, 2, &999_u16.to_be_bytes()), 1002),
         (masked(FIN | TEXT, 126, &[&[0, 1][..], &mask, b"x"].concat()), 1002), // a length not minimal
         (masked(FIN | TEXT, 1, b"\xff"), 1007),
         (masked(FIN | TEXT, 3, b"\xed\xa0\x80"), 1007),
-        (masked(FIN | TEXT, 1, b"\xc3"), 1007),                          // half a character
-        (masked(FIN | CLOSE, 3, b"\x03\xe8\xff"), 1007),                 // a reason that is no text
+        (masked(FIN | TEXT, 1, b"\xc3"), 1007), // half a character
+        (masked(FIN | CLOSE, 3, b"\x03\xe8\xff"), 1007), // a reason that is no text
     ];
     for (bytes, code) in cases {
         let mut socket = server.raw_websocket("/topics/news");
@@ -234,9 +242,8 @@ fn clause_11_7_protocol_errors_are_1002_and_bad_text_1007() {
 
 #[test]
 fn clause_11_7_a_message_too_large_or_in_too_many_frames_is_1009() {
-    let server = Server::start(&[
-        "--websocket-message-bytes-max", "1000", "--websocket-fragments-max", "4",
-    ]);
+    let server =
+        Server::start(&["--websocket-message-bytes-max", "1000", "--websocket-fragments-max", "4"]);
     let mut socket = server.raw_websocket("/topics/t?after=earliest");
     socket.send_text(&"x".repeat(1000));
     assert_eq!(socket.text().len(), 1000);

@@ -176,13 +176,20 @@ impl Server {
 
     /// Asks until a number of the server's own has this value.
     pub fn await_metric(&self, name: &str, value: u64) {
-        // Each turn is a request: the bound is far above what is needed.
-        for _ in 0..5_000 {
-            if self.metric(name) == value {
+        self.ask_until(&format!("{name} is {value}"), || self.metric(name) == value);
+    }
+
+    /// Asks a question, again and again, until the answer is yes.
+    pub fn ask_until(&self, what: &str, mut question: impl FnMut() -> bool) {
+        let (_silent, pause) = channel::<()>();
+        for _ in 0..2_000 {
+            if question() {
                 return;
             }
+            // Nobody sends anything: a breath between two questions.
+            let _ = pause.recv_timeout(Duration::from_millis(5));
         }
-        panic!("{name} is {}, not {value}", self.metric(name));
+        panic!("never: {what}");
     }
 
     /// Asks the process to go away.
