@@ -19,7 +19,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::base_url::BaseUrl;
@@ -156,8 +156,8 @@ impl Publisher<'_> {
         let stream = connect(self.base)?;
         watch_peer(&stream)?;
         let reader = stream.try_clone()?;
-        let (sender, answers) = unbounded();
-        // Bounded all the same: there is at most an answer for each line in the window.
+        // An answer for each line in the window, and the end: a server that sends more has to wait.
+        let (sender, answers) = bounded(WINDOW_LINES_MAX + 1);
         thread::spawn(move || read_answers(Connection::over(reader), &sender));
         let sent = self.send(&stream, &answers);
         if !matches!(sent, Ok(true)) {

@@ -253,7 +253,11 @@ impl Connection {
         let is_read = batch.cut || (batch.reader.is_complete() && batch.text.is_empty());
         if is_read && batch.pending.is_empty() && batch.stalled.is_none() {
             let exchange = batch.exchange;
-            let reason = if batch.cut { CloseReason::Refused } else { CloseReason::Finished };
+            let reason = match (batch.cut, context.draining) {
+                (true, true) => CloseReason::Drained,
+                (true, false) => CloseReason::Refused,
+                (false, _) => CloseReason::Finished,
+            };
             self.release_batch(context);
             if !exchange.http10 {
                 self.outbox.push_static(LAST_CHUNK);

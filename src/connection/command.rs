@@ -3,7 +3,7 @@
 use super::batch::Ready;
 use super::context::Context;
 use super::problem::Problem;
-use super::websocket::Beginning;
+use super::websocket::{Asked, Beginning};
 use super::{Connection, Phase};
 use crate::limits::COMMAND_ERRORS_MAX;
 use crate::topic::{Start, TopicName, Topics};
@@ -83,8 +83,8 @@ impl Connection {
         if after.is_some() || last.is_some() {
             websocket.subscription.rewind(context, &topics);
         }
-        let command = Some((request, topics));
-        websocket.opening = Some(Box::new(Beginning { start, command }));
+        let asked = Asked::Command(request, topics);
+        websocket.opening = Some(Box::new(Beginning { start, asked }));
         self.refill_wanted = true;
         Ok(())
     }

@@ -63,7 +63,8 @@ pub struct Connection {
     outbox: Outbox,
     /// When the phase wants [`Connection::handle_deadline`]; writing has its own.
     deadline: Instant,
-    /// When the peer last took something, or the outbox was empty.
+    /// When the peer last took something of what it is owed, or when that began; never while it is owed
+    /// nothing. See [`Connection::note_owed`].
     progress_at: Instant,
     peer: SocketAddr,
     /// Requests whose head was read.
@@ -142,7 +143,7 @@ impl Connection {
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             deadline: now.instant + limits.first_byte_ms,
-            progress_at: now.instant,
+            progress_at: Instant::NEVER,
             peer,
             requests: 0,
             blocked: false,
@@ -338,12 +339,18 @@ impl Connection {
         }
     }
 
-    fn write_deadline(&self, limits: &Limits) -> Instant {
+    /// Starts the time in which the peer must take something, if it is owed something since the last call
+    /// of any kind; to be called after each of them.
+    pub fn note_owed(&mut self, now: Now) {
         if self.outbox.is_empty() {
-            Instant::NEVER
-        } else {
-            self.progress_at + limits.write_progress_ms
+            self.progress_at = Instant::NEVER;
+        } else if self.progress_at == Instant::NEVER {
+            self.progress_at = now.instant;
         }
+    }
+
+    fn write_deadline(&self, limits: &Limits) -> Instant {
+        self.progress_at + limits.write_progress_ms
     }
 
     /// Whether bytes that the peer sends can be taken now.
@@ -557,7 +564,7 @@ impl Connection {
                 route::ReadWire::ShortPoll | route::ReadWire::LongPoll { .. } => {
                     self.begin_poll(context, exchange, read);
                 }
-                route::ReadWire::EventStream | route::ReadWire::Ndjson => {
+                route::ReadWire::EventStream { .. } | route::ReadWire::Ndjson => {
                     self.begin_stream(context, exchange, read);
                 }
             },

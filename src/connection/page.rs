@@ -81,8 +81,8 @@ impl Connection {
     }
 }
 
-/// The numbers of all workers in the Prometheus text format.
-pub fn metrics_text(counters: &Counters, gauges: &HubGauges) -> String {
+/// The numbers of all workers in the Prometheus text format; `connections` are those of each worker.
+pub fn metrics_text(counters: &Counters, gauges: &HubGauges, connections: &[u64]) -> String {
     let mut out = String::with_capacity(4096);
     let mut family = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| {
         // Writing to a string cannot fail.
@@ -118,8 +118,13 @@ pub fn metrics_text(counters: &Counters, gauges: &HubGauges) -> String {
         .map(|((_, label), &value)| (format!("{{wire=\"{label}\"}}"), value))
         .collect();
     family("subscriptions", "gauge", "Subscriptions open.", &subscriptions);
+    let connections: Vec<_> = connections
+        .iter()
+        .enumerate()
+        .map(|(worker, &value)| (format!("{{worker=\"{worker}\"}}"), value))
+        .collect();
+    family("connections", "gauge", "Connections open.", &connections);
     let mut gauge = |name: &str, help: &str, value: u64| family(name, "gauge", help, &plain(value));
-    gauge("connections", "Connections open.", counters.connections());
     gauge("body_bytes", "Bytes of request bodies under way.", counters.body_bytes);
     gauge("topics", "Topics.", gauges.topics as u64);
     gauge("replicas", "Replicas of topics of other workers.", gauges.replicas as u64);
@@ -134,7 +139,7 @@ mod tests {
 
     #[test]
     fn every_line_is_a_comment_or_a_number() {
-        let text = metrics_text(&Counters::default(), &HubGauges::default());
+        let text = metrics_text(&Counters::default(), &HubGauges::default(), &[0, 0]);
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.split_once(' ').unwrap();
             assert!(name.starts_with("tidings_"), "{line}");

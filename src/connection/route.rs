@@ -86,7 +86,10 @@ pub(super) enum ReadWire {
         applied: Option<u32>,
     },
     /// Server-Sent Events.
-    EventStream,
+    EventStream {
+        /// Whether their data is the envelope rather than the payload.
+        envelope: bool,
+    },
     /// NDJSON.
     Ndjson,
 }
@@ -281,7 +284,9 @@ fn read(
     topics: Vec<TopicName>,
 ) -> Result<Route, Problem> {
     let wire = match preferred(head.list("accept")) {
-        Preference::EventStream => ReadWire::EventStream,
+        Preference::EventStream => {
+            ReadWire::EventStream { envelope: query.value("envelope").is_some() }
+        }
         Preference::Ndjson => ReadWire::Ndjson,
         Preference::Json => poll_wire(head, config, query)?,
     };

@@ -32,11 +32,29 @@ pub(super) struct Stream {
 #[derive(Copy, Clone, Debug)]
 struct Layout {
     is_sse: bool,
+    /// SSE: the data is the envelope.
+    envelope: bool,
     /// HTTP/1.1: in chunks. HTTP/1.0: until the connection closes.
     chunked: bool,
 }
 
 impl Layout {
+    const fn new(wire: ReadWire, exchange: &Exchange) -> Self {
+        Self {
+            is_sse: matches!(wire, ReadWire::EventStream { .. }),
+            envelope: matches!(wire, ReadWire::EventStream { envelope: true }),
+            chunked: !exchange.http10,
+        }
+    }
+
+    const fn format(self) -> Format {
+        match (self.is_sse, self.envelope) {
+            (true, false) => Format::Sse,
+            (true, true) => Format::SseEnvelope,
+            (false, _) => Format::Ndjson,
+        }
+    }
+
     const fn wire(self) -> Wire {
         if self.is_sse { Wire::Sse } else { Wire::Ndjson }
     }
@@ -72,8 +90,7 @@ impl Connection {
         exchange: Exchange,
         read: Read,
     ) {
-        let layout =
-            Layout { is_sse: read.wire == ReadWire::EventStream, chunked: !exchange.http10 };
+        let layout = Layout::new(read.wire, &exchange);
         let subscription = match Subscription::open(context, &read.topics) {
             Ok(subscription) => subscription,
             Err(refusal) => {
@@ -101,7 +118,7 @@ impl Connection {
         let Phase::Stream(stream) = &mut self.phase else { return };
         let most = context.config.limits.outbox_bytes_max;
         let layout = stream.layout;
-        let format = if layout.is_sse { Format::Sse } else { Format::Ndjson };
+        let format = layout.format();
         let sole = if layout.chunked { Encoded::framed } else { Encoded::unframed };
         let before = self.outbox.len();
         while self.outbox.len() < most {
@@ -146,7 +163,7 @@ impl Connection {
             }
         }
         stream.opening = None;
-        let layout = stream.layout;
+        let (layout, heartbeat_ms) = (stream.layout, stream.heartbeat_ms);
         exchange.persistent &= layout.chunked;
         let (cursor, retry_ms) = (stream.subscription.cursor(context), context.retry_ms());
         write_head(&mut self.outbox, context, &exchange, layout);
@@ -159,6 +176,7 @@ impl Connection {
             Object::new(&mut opening).string("type", "open").string("cursor", &cursor).end();
         }
         layout.queue(&mut self.outbox, &opening, None);
+        self.deadline = context.now.instant + u64::from(heartbeat_ms);
         true
     }
 
@@ -264,9 +282,8 @@ impl Connection {
             ReadWire::ShortPoll | ReadWire::LongPoll { .. } => {
                 self.refuse(context, exchange, problem);
             }
-            ReadWire::EventStream | ReadWire::Ndjson => {
-                let is_sse = wire == ReadWire::EventStream;
-                let layout = Layout { is_sse, chunked: !exchange.http10 };
+            ReadWire::EventStream { .. } | ReadWire::Ndjson => {
+                let layout = Layout::new(wire, &exchange);
                 self.refuse_stream(context, exchange, layout, problem);
             }
         }

@@ -169,6 +169,7 @@ impl Subscription {
                 }
                 Due::Message(sequence) => {
                     context.counters.delivered += 1;
+                    self.turn = self.turn.wrapping_add(1);
                     let part = if count == 1 { sole } else { several };
                     return Some(Told::Message(
                         context.topics.chunk(edge.topic, sequence, format, part),

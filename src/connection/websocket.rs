@@ -40,8 +40,6 @@ pub(super) struct WebSocket {
     /// Errors that its commands caused.
     pub(super) errors: u16,
     pub(super) json: bool,
-    /// The topics of the URL have begun, and the client knows.
-    opened: bool,
     awaiting_pong: bool,
 }
 
@@ -49,8 +47,16 @@ pub(super) struct WebSocket {
 #[derive(Debug)]
 pub(super) struct Beginning {
     pub(super) start: Start,
-    /// The command that asked for it; `None` for the topics of the URL.
-    pub(super) command: Option<(Option<String>, Vec<TopicName>)>,
+    pub(super) asked: Asked,
+}
+
+/// Who asked for topics, and so what is said when they begin.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// The opening handshake, which is still to be answered.
+    Url(Exchange, Handshake),
+    /// A command with this `request` member, and its topics.
+    Command(Option<String>, Vec<TopicName>),
 }
 
 /// What is under way from a client.
@@ -77,12 +83,13 @@ impl Traffic {
 }
 
 impl WebSocket {
-    /// Whether frames can be taken: a command is carried out before the next is looked at.
+    /// Whether frames can be taken: not before the handshake is answered, and a command is carried out
+    /// before the next is looked at.
     pub(super) fn wants_read(&self) -> bool {
         let has_room = |traffic: &Traffic| {
             traffic.stalled.is_none() && traffic.pending.len() < PUBLISHES_IN_FLIGHT_MAX
         };
-        self.traffic.as_deref().is_none_or(has_room) && !(self.json && self.opening.is_some())
+        self.opening.is_none() && self.traffic.as_deref().is_none_or(has_room)
     }
 
     /// The subscription, to be ended.
@@ -92,14 +99,46 @@ impl WebSocket {
 }
 
 impl Connection {
-    /// Switches protocols.
+    /// Accepts an opening handshake. It is answered when the topics are known: a client that was told
+    /// that its socket is open misses nothing that is published from then on.
     pub(super) fn begin_websocket<T: Topics>(
         &mut self,
         context: &mut Context<'_, T>,
-        mut exchange: Exchange,
+        exchange: Exchange,
         handshake: Handshake,
     ) {
-        let subscription = Subscription::open(context, &handshake.topics);
+        let subscription = match Subscription::open(context, &handshake.topics) {
+            Ok(subscription) => subscription,
+            Err(_) => {
+                // A browser is not told why a handshake fails; so it succeeds, and the close says it.
+                self.switch_protocols(context, exchange, &handshake);
+                return self.close_for_now(context, CloseReason::Refused);
+            }
+        };
+        context.counters.subscriptions[Wire::WebSocket as usize] += 1;
+        let ping_ms = context.jittered(context.config.limits.ping_ms, 5);
+        let (start, json) = (handshake.start.clone(), handshake.json);
+        self.phase = Phase::WebSocket(WebSocket {
+            subscription,
+            opening: Some(Box::new(Beginning { start, asked: Asked::Url(exchange, handshake) })),
+            traffic: None,
+            ping_ms: u32::try_from(ping_ms).unwrap_or(u32::MAX),
+            pings: (0, 0),
+            errors: 0,
+            json,
+            awaiting_pong: false,
+        });
+        self.deadline = context.now.instant + ping_ms;
+        self.refill_wanted = true;
+    }
+
+    /// Writes the answer to the opening handshake (RFC 6455 §4.2.2).
+    fn switch_protocols<T: Topics>(
+        &mut self,
+        context: &Context<'_, T>,
+        mut exchange: Exchange,
+        handshake: &Handshake,
+    ) {
         if exchange.expects_continue {
             // RFC 9110 §7.8: 100 before 101.
             self.outbox.push_static(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -117,26 +156,6 @@ impl Connection {
             }
             head.end();
         });
-        let subscription = match subscription {
-            Ok(subscription) => subscription,
-            // A browser is not told why a handshake fails; so it succeeds, and the close says it.
-            Err(_) => return self.close_for_now(context, CloseReason::Refused),
-        };
-        context.counters.subscriptions[Wire::WebSocket as usize] += 1;
-        let ping_ms = context.jittered(context.config.limits.ping_ms, 5);
-        self.phase = Phase::WebSocket(WebSocket {
-            subscription,
-            opening: Some(Box::new(Beginning { start: handshake.start, command: None })),
-            traffic: None,
-            ping_ms: u32::try_from(ping_ms).unwrap_or(u32::MAX),
-            pings: (0, 0),
-            errors: 0,
-            json: handshake.json,
-            opened: false,
-            awaiting_pong: false,
-        });
-        self.deadline = context.now.instant + ping_ms;
-        self.refill_wanted = true;
     }
 
     /// Reads frames; returns how many bytes it took.
@@ -431,37 +450,34 @@ impl Connection {
         let Some(beginning) = websocket.opening.take() else { return true };
         let cursor =
             (websocket.subscription.len() > 0).then(|| websocket.subscription.cursor(context));
-        let (json, first) = (websocket.json, !std::mem::replace(&mut websocket.opened, true));
-        match beginning.command {
-            None if json && first => {
-                self.send_object(None, "open", |object| {
-                    object.optional("cursor", cursor.as_deref())
-                });
+        let (json, cursor) = (websocket.json, cursor.as_deref());
+        match beginning.asked {
+            Asked::Url(exchange, handshake) => {
+                self.switch_protocols(context, exchange, &handshake);
+                if json {
+                    self.send_object(None, "open", |object| object.optional("cursor", cursor));
+                }
             }
-            None => (),
-            Some((request, topics)) => {
-                self.send_subscriptions(
-                    request.as_deref(),
-                    "subscribed",
-                    &topics,
-                    cursor.as_deref(),
-                );
+            Asked::Command(request, topics) => {
+                self.send_subscriptions(request.as_deref(), "subscribed", &topics, cursor);
             }
         }
-        // Commands behind this one may be here already.
-        self.more |= json;
+        // Frames behind it may be here already.
+        self.more = true;
         true
     }
 
     /// Topics that were asked for cannot be had.
     fn refuse_topics<T: Topics>(&mut self, context: &mut Context<'_, T>, refusal: Refusal) {
         let Phase::WebSocket(websocket) = &mut self.phase else { return };
-        match websocket.opening.take().and_then(|beginning| beginning.command) {
-            None => {
+        let Some(beginning) = websocket.opening.take() else { return };
+        match beginning.asked {
+            Asked::Url(exchange, handshake) => {
                 self.leave_subscription(context);
+                self.switch_protocols(context, exchange, &handshake);
                 self.close_for_now(context, CloseReason::Refused);
             }
-            Some((request, topics)) => {
+            Asked::Command(request, topics) => {
                 for topic in &topics {
                     websocket.subscription.remove(context, topic);
                 }
@@ -491,7 +507,12 @@ impl Connection {
 
     /// The server goes away (docs/protocol.md 18).
     pub(super) fn drain_websocket<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        let opening = websocket.opening.take();
         self.leave_subscription(context);
+        if let Some(Asked::Url(exchange, handshake)) = opening.map(|beginning| beginning.asked) {
+            self.switch_protocols(context, exchange, &handshake);
+        }
         self.close_for_now(context, CloseReason::Drained);
     }
 

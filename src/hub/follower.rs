@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::mail::{Mail, TopicKey, credit_units};
+use super::mail::{Mail, TopicKey};
 use super::{Hub, Role};
 use crate::time::{Instant, Now};
 use crate::topic::{Epoch, Log, Message, Refusal, TopicName, View};
@@ -57,6 +57,7 @@ impl Hub {
         self.change_log(slot, |replica| *replica = log);
         self.topics[slot as usize].role = Role::Follower(Replica::Live { owner, good_from });
         self.announce(slot);
+        self.arm(slot);
     }
 
     pub(super) fn refuse_replica(&mut self, replica: TopicKey, refusal: Refusal) {
@@ -66,18 +67,16 @@ impl Hub {
         let name = self.topics[slot as usize].name.clone();
         self.names.remove(&name);
         self.announce(slot);
+        self.arm(slot);
     }
 
     pub(super) fn append_to_replica(
         &mut self,
         now: Now,
-        from: usize,
         replica: TopicKey,
         message: Arc<Message>,
         appended_at: Instant,
     ) {
-        // The replica may be gone by now; its credit is given back all the same.
-        self.links.to(from).consume(credit_units(&message));
         let Some(slot) = self.live(replica) else { return };
         let retention = self.retention;
         self.change_log(slot, |log| {

@@ -8,16 +8,16 @@ use crate::limits::{CREDIT_MESSAGES, FORWARDS_IN_FLIGHT_MAX};
 /// The way from this worker to one other.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// Mail to be sent, oldest first. Bounded by the other fields: appends by credit, publishes by
-    /// `forwards`, answers by the other side's, the rest by the number of topics.
+    /// Mail to be sent, oldest first. Bounded by the other fields: what supplies replicas by credit,
+    /// publishes by `forwards`, answers by the other side's, the rest by the number of topics.
     outgoing: VecDeque<Mail>,
-    /// Units of appends that may still be sent. A large message may overdraw it once.
+    /// Units of letters to replicas that may still be sent. A large message may overdraw it once.
     pub(super) credit: i64,
     /// Topics with a follower over there that waits for credit, in turn.
     pub(super) backlog: VecDeque<TopicKey>,
     /// Publishes and deletions over there that are not answered yet.
     pub(super) forwards: u32,
-    /// Units of appends from over there that were taken in and not yet given back as credit.
+    /// Units of letters to replicas from over there that were taken in and not yet given back as credit.
     consumed: u32,
 }
 
@@ -78,7 +78,7 @@ impl Link {
         self.forwards < FORWARDS_IN_FLIGHT_MAX
     }
 
-    /// Notes that appends were taken in; gives credit back in quarters of the whole.
+    /// Notes that letters of so many units were taken in; gives credit back in quarters of the whole.
     pub(super) fn consume(&mut self, units: u32) {
         self.consumed += units;
         if self.consumed >= CREDIT_MESSAGES / 4 {

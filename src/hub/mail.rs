@@ -95,11 +95,23 @@ pub enum Mail {
         /// The topic in the owner's hub.
         topic: TopicKey,
     },
-    /// To the owner: appends worth so many units of credit were taken in.
+    /// To the owner: letters worth so many units of credit were taken in.
     Credit {
-        /// Units, see [`credit_units`].
+        /// Units: see [`credit_units`]; 1 for a letter without a message.
         units: u32,
     },
+}
+
+impl Mail {
+    /// Units of credit that this letter costs its sender: letters that supply a replica do, so that a
+    /// worker which stands still is sent no more than it has given credit for.
+    pub(super) fn credit_units(&self) -> u32 {
+        match self {
+            Self::Append { message, .. } => credit_units(message),
+            Self::Skip { .. } | Self::Reset { .. } => 1,
+            _ => 0,
+        }
+    }
 }
 
 /// What a message on its way to a follower counts: 1, and 1 more for every 16 KiB.

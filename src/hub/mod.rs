@@ -125,6 +125,8 @@ impl Hub {
 
     /// Takes in a letter from another worker.
     pub fn handle_mail(&mut self, now: Now, from: usize, mail: Mail) {
+        // The replica may be gone by now; its credit is given back all the same.
+        self.links.to(from).consume(mail.credit_units());
         match mail {
             Mail::Publish { topic, message, key, ticket } => {
                 let publishing =
@@ -132,7 +134,7 @@ impl Hub {
                 self.answer_unless_pending(from, ticket, publishing);
             }
             Mail::Delete { topic, ticket } => {
-                let publishing = self.delete_here(now, &topic);
+                let publishing = self.delete_here(now, from, &topic, ticket);
                 self.answer_unless_pending(from, ticket, publishing);
             }
             Mail::Answer { ticket, outcome } => {
@@ -147,7 +149,7 @@ impl Hub {
             }
             Mail::FollowRefused { replica, refusal } => self.refuse_replica(replica, refusal),
             Mail::Append { replica, message, appended_at } => {
-                self.append_to_replica(now, from, replica, message, appended_at);
+                self.append_to_replica(now, replica, message, appended_at);
             }
             Mail::Skip { replica, first_seq } => self.skip_replica(replica, first_seq),
             Mail::Reset { replica, epoch } => self.reset_replica(replica, epoch),
@@ -205,8 +207,7 @@ impl Hub {
         for _ in 0..TIMERS_PER_TICK {
             let Some(slot) = self.timers.poll(now.instant) else { return false };
             self.release_answers(now, slot, true);
-            let retention = self.retention;
-            self.change_log(slot, |log| log.trim(&retention, now.instant));
+            self.trim_by_age(now.instant, slot);
             if self.is_forgettable(slot, now.instant) {
                 self.forget(slot);
             } else {
@@ -284,6 +285,8 @@ impl Hub {
         let mut deadline = topic.log.oldest_expires(&self.retention);
         if topic.seats.is_empty() {
             deadline = deadline.min(match &topic.role {
+                // It is armed again when the owner has answered.
+                Role::Follower(Replica::Syncing) => Instant::NEVER,
                 Role::Follower(_) => topic.used_at + REPLICA_IDLE_MS,
                 Role::Owner(owned) if owned.has_followers() || !topic.log.is_empty() => {
                     Instant::NEVER
@@ -311,6 +314,17 @@ impl Hub {
                         && now.since(topic.used_at) >= self.topic_idle_ms
                 }
             }
+    }
+
+    /// Forgets messages that are too old. A topic's idle time begins when it has lost its last one.
+    fn trim_by_age(&mut self, now: Instant, slot: u32) {
+        let had_messages = !self.topics[slot as usize].log.is_empty();
+        let retention = self.retention;
+        self.change_log(slot, |log| log.trim(&retention, now));
+        let topic = &mut self.topics[slot as usize];
+        if had_messages && matches!(topic.role, Role::Owner(_)) {
+            topic.used_at = now;
+        }
     }
 
     fn forget(&mut self, slot: u32) {
@@ -374,7 +388,7 @@ impl Topics for Hub {
     fn delete(&mut self, now: Now, topic: &TopicName, ticket: Ticket) -> Publishing {
         let owner = self.owner_of(topic);
         if owner == self.worker {
-            return self.delete_here(now, topic);
+            return self.delete_here(now, owner, topic, ticket);
         }
         self.forward(owner, || Mail::Delete { topic: topic.clone(), ticket })
     }

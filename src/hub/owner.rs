@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::mail::{Mail, TopicKey, credit_units};
+use super::mail::{Mail, TopicKey};
 use super::{Hub, Role};
 use crate::limits::FOLLOWER_STALL_MS;
 use crate::time::{Instant, Now};
@@ -15,7 +15,7 @@ use crate::topic::{
 #[derive(Debug, Default)]
 pub(super) struct Ownership {
     followers: Vec<Follower>,
-    /// Publishes that are answered when every follower was mailed the message, in sequence.
+    /// Publishes and deletions that are answered when every follower was mailed them, in turn.
     unanswered: VecDeque<Unanswered>,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Ownership {
 struct Follower {
     worker: usize,
     replica: TopicKey,
-    /// The next message to mail.
+    /// The next message to mail; 0 while it has not been told of the present epoch.
     next: u64,
     /// Whether it is in its link's backlog, waiting for credit.
     waiting: bool,
@@ -32,6 +32,7 @@ struct Follower {
 
 #[derive(Debug)]
 struct Unanswered {
+    /// What every follower must have been mailed: this message, or with 0 the present epoch.
     sequence: u64,
     since: Instant,
     /// The worker of the publisher.
@@ -50,7 +51,7 @@ impl Ownership {
         self.unanswered.front().map_or(Instant::NEVER, |oldest| oldest.since + FOLLOWER_STALL_MS)
     }
 
-    /// The first message that some follower was not mailed yet.
+    /// The first message that some follower was not mailed yet; 0 if one does not know of the epoch.
     fn mailed_up_to(&self) -> u64 {
         self.followers.iter().map(|follower| follower.next).min().unwrap_or(u64::MAX)
     }
@@ -79,7 +80,10 @@ impl Hub {
         if let Some(position) =
             key.and_then(|key| self.remembered.position(now.instant, topic, key))
         {
-            return Publishing::Done(Ok(position));
+            return match self.names.get(topic) {
+                Some(&slot) => self.acknowledge(now, slot, from, ticket, position),
+                None => Publishing::Done(Ok(position)),
+            };
         }
         let slot = match self.admit(now.instant, topic, message) {
             Ok(slot) => slot,
@@ -97,20 +101,27 @@ impl Hub {
         }
         self.announce(slot);
         self.supply_followers(slot);
+        self.acknowledge(now, slot, from, ticket, position)
+    }
+
+    /// Answers a publish if every follower was mailed its message; else it is answered when they were.
+    fn acknowledge(
+        &mut self,
+        now: Now,
+        slot: u32,
+        worker: usize,
+        ticket: Ticket,
+        position: Position,
+    ) -> Publishing {
+        let topic = &mut self.topics[slot as usize];
+        let is_gone = position.epoch != topic.log.epoch();
+        let Role::Owner(owned) = &mut topic.role else { unreachable!("a topic of our own") };
         let sequence = position.sequence;
-        let Role::Owner(owned) = &mut self.topics[slot as usize].role else {
-            unreachable!("admitted to a topic of our own")
-        };
-        let answer_now = owned.unanswered.is_empty() && owned.mailed_up_to() > sequence;
+        let answer_now = is_gone || owned.mailed_up_to() > sequence;
         if !answer_now {
             let (since, outcome) = (now.instant, Ok(position));
-            owned.unanswered.push_back(Unanswered {
-                sequence,
-                since,
-                worker: from,
-                ticket,
-                outcome,
-            });
+            let unanswered = Unanswered { sequence, since, worker, ticket, outcome };
+            owned.unanswered.push_back(unanswered);
         }
         self.arm(slot);
         if answer_now { Publishing::Done(Ok(position)) } else { Publishing::Pending }
@@ -136,25 +147,29 @@ impl Hub {
     }
 
     /// Begins a new epoch of a topic that this worker owns.
-    pub(super) fn delete_here(&mut self, now: Now, topic: &TopicName) -> Publishing {
+    pub(super) fn delete_here(
+        &mut self,
+        now: Now,
+        from: usize,
+        topic: &TopicName,
+        ticket: Ticket,
+    ) -> Publishing {
         let Some(&slot) = self.names.get(topic) else {
             return Publishing::Done(Err(Refusal::NoSuchTopic));
         };
         let epoch = Epoch::from_random(self.random.u64(..));
-        self.release_answers(now, slot, true);
         self.change_log(slot, |log| log.reset(epoch, 1));
         let topic = &mut self.topics[slot as usize];
         topic.used_at = now.instant;
         if let Role::Owner(owned) = &mut topic.role {
-            for follower in &mut owned.followers {
-                follower.next = 1;
-                let replica = follower.replica;
-                self.links.send(follower.worker, Mail::Reset { replica, epoch });
-            }
+            owned.followers.iter_mut().for_each(|follower| follower.next = 0);
+            // Their messages are gone: all that there is to wait for is the news of it.
+            owned.unanswered.iter_mut().for_each(|unanswered| unanswered.sequence = 0);
         }
         self.announce(slot);
-        self.arm(slot);
-        Publishing::Done(Ok(Position { epoch, sequence: 0 }))
+        self.supply_followers(slot);
+        self.release_answers(now, slot, false);
+        self.acknowledge(now, slot, from, ticket, Position { epoch, sequence: 0 })
     }
 
     /// Begins to supply a replica: first with what is retained.
@@ -233,22 +248,27 @@ impl Hub {
             return;
         };
         let replica = follower.replica;
-        let first_seq = topic.log.first_seq();
-        if follower.next < first_seq {
-            follower.next = first_seq;
-            self.links.send(worker, Mail::Skip { replica, first_seq });
-        }
-        while let Some((message, appended_at)) = topic.log.entry(follower.next) {
+        let (epoch, first_seq) = (topic.log.epoch(), topic.log.first_seq());
+        loop {
+            let (mail, next) = if follower.next == 0 {
+                (Mail::Reset { replica, epoch }, 1)
+            } else if follower.next < first_seq {
+                (Mail::Skip { replica, first_seq }, first_seq)
+            } else if let Some((message, appended_at)) = topic.log.entry(follower.next) {
+                let message = Arc::clone(message);
+                (Mail::Append { replica, message, appended_at }, follower.next + 1)
+            } else {
+                break;
+            };
             let link = self.links.to(worker);
             if link.credit <= 0 {
                 link.backlog.push_back(key);
                 follower.waiting = true;
                 return;
             }
-            link.credit -= i64::from(credit_units(message));
-            let message = Arc::clone(message);
-            self.links.send(worker, Mail::Append { replica, message, appended_at });
-            follower.next += 1;
+            link.credit -= i64::from(mail.credit_units());
+            self.links.send(worker, mail);
+            follower.next = next;
         }
         follower.waiting = false;
     }

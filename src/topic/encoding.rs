@@ -11,6 +11,8 @@ use crate::wire::{http1, sse};
 pub enum Format {
     /// An SSE event inside one HTTP chunk.
     Sse,
+    /// An SSE event whose data is the envelope, inside one HTTP chunk.
+    SseEnvelope,
     /// An envelope on a line of its own, inside one HTTP chunk. Polls use the envelope alone.
     Ndjson,
     /// The payload in a WebSocket frame.
@@ -21,7 +23,7 @@ pub enum Format {
 
 impl Format {
     /// How many formats there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 /// A message in one format.
@@ -46,7 +48,19 @@ impl Encoded {
     /// Encodes a message; `id` is its cursor.
     pub(super) fn new(format: Format, topic: &str, id: &str, message: &Message) -> Self {
         match format {
-            Format::Sse => Self::sse(id, message),
+            Format::Sse => match message.text() {
+                Some(text) => Self::sse(id, message.event(), text),
+                None => {
+                    let mut base64 = Vec::new();
+                    envelope::encode_base64(&mut base64, message.payload());
+                    let base64 = std::str::from_utf8(&base64).expect("base64 is ASCII");
+                    Self::sse(id, message.event(), base64)
+                }
+            },
+            Format::SseEnvelope => {
+                let json = json(topic, id, message);
+                Self::sse(id, None, std::str::from_utf8(&json).expect("JSON is UTF-8"))
+            }
             Format::Ndjson => {
                 let mut line = json(topic, id, message);
                 line.push(b'\n');
@@ -63,19 +77,11 @@ impl Encoded {
         }
     }
 
-    fn sse(id: &str, message: &Message) -> Self {
-        let mut event = Vec::with_capacity(message.payload().len() + 64);
+    fn sse(id: &str, name: Option<&str>, data: &str) -> Self {
+        let mut event = Vec::with_capacity(data.len() + 64);
         sse::encode_id(&mut event, id);
         let body = event.len();
-        match message.text() {
-            Some(text) => sse::encode_event(&mut event, message.event(), text),
-            None => {
-                let mut base64 = Vec::new();
-                envelope::encode_base64(&mut base64, message.payload());
-                let base64 = std::str::from_utf8(&base64).expect("base64 is ASCII");
-                sse::encode_event(&mut event, message.event(), base64);
-            }
-        }
+        sse::encode_event(&mut event, name, data);
         Self::in_http_chunk(&event, body, 0)
     }
 
@@ -155,6 +161,13 @@ mod tests {
         assert_eq!(text(&event.framed()), "12\r\nid: e-1\ndata: hi\n\n\r\n");
         assert_eq!(text(&event.unframed()), "id: e-1\ndata: hi\n\n");
         assert_eq!(text(&event.body()), "data: hi\n\n");
+    }
+
+    #[test]
+    fn an_event_can_carry_the_envelope() {
+        let event = encoded(Format::SseEnvelope, b"hi");
+        let json = r#"{"topic":"t","id":"e-1","time":5,"data":"hi"}"#;
+        assert_eq!(text(&event.body()), format!("data: {json}\n\n"));
     }
 
     #[test]

@@ -65,15 +65,45 @@ fn depth(text: &str) -> u32 {
     deepest
 }
 
-/// Appends a valid JSON text with its line breaks replaced by spaces. Inside strings they can only be
-/// escaped (RFC 8259 §7), so every CR or LF byte is white space between tokens.
+/// Characters that some readers of lines take for line ends, though JSON and NDJSON do not.
+const LINE_ENDS_OF_OTHERS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+
+/// Appends a valid JSON text so that everybody sees one line. Inside strings CR and LF can only be
+/// escaped (RFC 8259 §7), so those that are there are white space between tokens, and become spaces;
+/// the line ends of other standards can only be inside strings, and are escaped.
 pub fn encode_on_one_line(out: &mut Vec<u8>, text: &str) {
-    out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+    let start = out.len();
+    encode_without_line_ends_of_others(out, text);
+    for byte in &mut out[start..] {
+        if matches!(byte, b'\r' | b'\n') {
+            *byte = b' ';
+        }
+    }
 }
 
-/// Appends `text` as a JSON string, quotes included.
+fn encode_without_line_ends_of_others(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(LINE_ENDS_OF_OTHERS) {
+        let (before, from) = rest.split_at(at);
+        out.extend_from_slice(before.as_bytes());
+        let mut behind = from.chars();
+        if let Some(character) = behind.next() {
+            out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
+        }
+        rest = behind.as_str();
+    }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+/// Appends `text` as a JSON string, quotes included, which everybody sees as one line.
 pub fn encode_string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("writing a string to a vector cannot fail");
+    let start = out.len();
+    serde_json::to_writer(&mut *out, text).expect("writing a string to a vector cannot fail");
+    if text.contains(LINE_ENDS_OF_OTHERS) {
+        let string = out.split_off(start);
+        let string = std::str::from_utf8(&string).expect("JSON is UTF-8");
+        encode_without_line_ends_of_others(out, string);
+    }
 }
 
 /// Appends `number` in decimal digits.
@@ -111,5 +141,13 @@ mod tests {
         let mut out = Vec::new();
         encode_on_one_line(&mut out, "{\r\n \"a\": \"x\\ny\"\n}");
         assert_eq!(out, b"{   \"a\": \"x\\ny\" }");
+    }
+
+    #[test]
+    fn readers_who_split_at_other_line_ends_see_one_line_too() {
+        let mut out = Vec::new();
+        encode_string(&mut out, "a\u{2028}b\u{85}\n");
+        encode_on_one_line(&mut out, "[\"\u{2029}\"]");
+        assert_eq!(out, br#""a\u2028b\u0085\n"["\u2029"]"#);
     }
 }

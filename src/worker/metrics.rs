@@ -43,6 +43,8 @@ struct Scrape {
     missing: usize,
     counters: Counters,
     gauges: HubGauges,
+    /// Connections of each worker.
+    connections: Vec<u64>,
 }
 
 impl Scrapes {
@@ -57,8 +59,10 @@ impl Scrapes {
         counters: &Counters,
         gauges: &HubGauges,
     ) {
-        let (counters, gauges) = (counters.clone(), *gauges);
-        self.scrapes.push(Scrape { connection, missing: self.workers - 1, counters, gauges });
+        let mut connections = vec![0; self.workers];
+        connections[self.own] = counters.connections();
+        let (counters, gauges, missing) = (counters.clone(), *gauges, self.workers - 1);
+        self.scrapes.push(Scrape { connection, missing, counters, gauges, connections });
         for worker in (0..self.workers).filter(|&worker| worker != self.own) {
             self.letters.push_back((worker, Letter::MetricsWanted { connection }));
         }
@@ -67,12 +71,14 @@ impl Scrapes {
     /// Another worker's numbers.
     pub(super) fn add(
         &mut self,
+        from: usize,
         connection: ConnectionKey,
         counters: &Counters,
         gauges: &HubGauges,
     ) {
         if let Some(scrape) = self.scrapes.iter_mut().find(|one| one.connection == connection) {
             scrape.missing -= 1;
+            scrape.connections[from] = counters.connections();
             scrape.counters.add(counters);
             scrape.gauges.add(gauges);
         }
@@ -82,7 +88,10 @@ impl Scrapes {
     pub(super) fn poll_text(&mut self) -> Option<(ConnectionKey, String)> {
         let index = self.scrapes.iter().position(|scrape| scrape.missing == 0)?;
         let scrape = self.scrapes.swap_remove(index);
-        Some((scrape.connection, metrics_text(&scrape.counters, &scrape.gauges)))
+        Some((
+            scrape.connection,
+            metrics_text(&scrape.counters, &scrape.gauges, &scrape.connections),
+        ))
     }
 
     pub(super) fn send(&mut self, worker: usize, letter: Letter) {

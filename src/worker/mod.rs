@@ -201,7 +201,7 @@ impl Worker {
                 self.scrapes.send(from, Letter::Metrics { connection, counters, gauges });
             }
             Letter::Metrics { connection, counters, gauges } => {
-                self.scrapes.add(connection, &counters, &gauges);
+                self.scrapes.add(from, connection, &counters, &gauges);
                 self.answer_metrics();
             }
         }
@@ -433,6 +433,7 @@ impl Worker {
         if let Some(reason) = connection.close_reason() {
             return self.remove(key, reason);
         }
+        connection.note_owed(self.now);
         if connection.take_shutdown() {
             self.shutdowns.push(key);
         }
@@ -461,5 +462,16 @@ impl Worker {
         self.timers.set(key.slot, Instant::NEVER);
         self.counters.connections_closed[reason as usize] += 1;
         self.closed.push((key, reason, peer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_a_slot_of_at_most_224_bytes() {
+        // docs/benchmarks.md gives the figure; a slot that grows should be a decision.
+        assert!(size_of::<Entry>() <= 224, "{}", size_of::<Entry>());
     }
 }
