@@ -1,0 +1,264 @@
+//! A server as a process, and small clients that see exact bytes.
+
+mod http;
+mod stream;
+mod websocket;
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use self::http::{Answer, Client, Head};
+pub use self::stream::{Event, Stream};
+pub use self::websocket::{
+    BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, WebSocket, handshake,
+};
+
+/// How long anything is waited for. Far longer than it takes: a test that meets it has failed.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Names that live, between them, on every worker of a server with few.
+pub const TOPICS: [&str; 6] = ["north", "south", "east", "west", "up", "down"];
+
+/// A server that runs as its own process and ends with this value.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    log: Receiver<String>,
+}
+
+impl Server {
+    /// A server with one worker.
+    pub fn start(flags: &[&str]) -> Self {
+        Self::start_with_workers(1, flags)
+    }
+
+    /// A server that listens on a port of the system's choice.
+    pub fn start_with_workers(workers: usize, flags: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
+            .env_clear()
+            .args(["serve", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, log) = channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                // The test may be over; the pipe is emptied all the same.
+                let _ = sender.send(line);
+            }
+        });
+        let mut said = String::new();
+        loop {
+            match log.recv_timeout(PATIENCE) {
+                Ok(line) => match line.split_once("listening on http://") {
+                    Some((_, rest)) => {
+                        let address = rest.split_once('/').unwrap().0.parse().unwrap();
+                        return Self { child, address, log };
+                    }
+                    None => said += &line,
+                },
+                Err(error) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    panic!("the server does not start: {error}; it said {said:?}");
+                }
+            }
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// One request on a connection of its own.
+    pub fn request(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        self.client().request(method, target, fields, body)
+    }
+
+    pub fn get(&self, target: &str) -> Answer {
+        self.request("GET", target, &[], b"")
+    }
+
+    /// The body of a poll, which must succeed.
+    pub fn poll(&self, target: &str) -> Value {
+        let answer = self.get(target);
+        assert_eq!(answer.status, 200, "{target}: {answer:?}");
+        answer.json()
+    }
+
+    /// Publishes a text; returns its id.
+    pub fn publish(&self, topic: &str, text: &str) -> String {
+        let fields = [("Content-Type", "text/plain")];
+        let answer = self.request("POST", &format!("/topics/{topic}"), &fields, text.as_bytes());
+        assert_eq!(answer.status, 201, "{topic}: {answer:?}");
+        string(&answer.json()["id"])
+    }
+
+    /// The cursor at the head.
+    pub fn head_cursor(&self, topics: &str) -> String {
+        let answer = self.request("HEAD", &format!("/topics/{topics}"), &[], b"");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        unquoted(answer.field("ETag").unwrap()).to_owned()
+    }
+
+    /// An open event stream; its opening event is still to be read.
+    pub fn event_stream(&self, target: &str) -> Stream {
+        self.stream(target, &[("Accept", "text/event-stream")])
+    }
+
+    /// An open NDJSON stream; its opening line is still to be read.
+    pub fn ndjson(&self, target: &str) -> Stream {
+        self.stream(target, &[("Accept", "application/x-ndjson")])
+    }
+
+    pub fn stream(&self, target: &str, fields: &[(&str, &str)]) -> Stream {
+        let mut client = self.client();
+        client.send_request("GET", target, fields, b"");
+        let head = client.head();
+        assert_eq!(head.status, 200, "{head:?}");
+        Stream::new(client, head)
+    }
+
+    /// An NDJSON stream whose opening line was read; with it the cursor that it said.
+    pub fn open_ndjson(&self, target: &str) -> (Stream, String) {
+        let mut stream = self.ndjson(target);
+        let cursor = string(&stream.json_line()["cursor"]);
+        (stream, cursor)
+    }
+
+    /// An event stream whose opening event was read; with it the cursor that it said.
+    pub fn open_event_stream(&self, target: &str) -> (Stream, String) {
+        let mut stream = self.event_stream(target);
+        let cursor = stream.event().id.unwrap();
+        (stream, cursor)
+    }
+
+    /// A WebSocket without a subprotocol, on topics that have begun.
+    pub fn raw_websocket(&self, target: &str) -> WebSocket {
+        WebSocket::open(self, target, &[])
+    }
+
+    /// A WebSocket with the subprotocol `tidings.json`, and its opening line.
+    pub fn json_websocket(&self, target: &str) -> (WebSocket, Value) {
+        let mut websocket =
+            WebSocket::open(self, target, &[("Sec-WebSocket-Protocol", "tidings.json")]);
+        let open = websocket.json();
+        assert_eq!(open["type"], "open");
+        (websocket, open)
+    }
+
+    /// A number of the server's own; `name` is what stands before the value.
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = self.get("/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    }
+
+    /// Asks until a number of the server's own has this value.
+    pub fn await_metric(&self, name: &str, value: u64) {
+        self.ask_until(&format!("{name} is {value}"), || self.metric(name) == value);
+    }
+
+    /// Asks a question, again and again, until the answer is yes.
+    pub fn ask_until(&self, what: &str, mut question: impl FnMut() -> bool) {
+        let (_silent, pause) = channel::<()>();
+        for _ in 0..2_000 {
+            if question() {
+                return;
+            }
+            // Nobody sends anything: a breath between two questions.
+            let _ = pause.recv_timeout(Duration::from_millis(5));
+        }
+        panic!("never: {what}");
+    }
+
+    /// Asks the process to go away.
+    pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// Waits for a line of the log that contains `text`.
+    pub fn await_log(&self, text: &str) {
+        loop {
+            match self.log.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return,
+                Ok(_) => (),
+                Err(error) => panic!("the log never says {text:?}: {error}"),
+            }
+        }
+    }
+
+    /// How the process ended, which it must within `deadline`.
+    pub fn exit_status(&mut self, deadline: Duration) -> ExitStatus {
+        loop {
+            match self.log.recv_timeout(deadline) {
+                Ok(_) => (),
+                // Its standard error is closed: it is gone, or as good as gone.
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
+                Err(RecvTimeoutError::Timeout) => panic!("the server does not end"),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a scenario against servers with 1, 2 and 4 workers.
+pub fn for_workers(flags: &[&str], scenario: impl Fn(&Server)) {
+    for workers in [1, 2, 4] {
+        // Seen only when the scenario fails.
+        println!("with {workers} workers:");
+        scenario(&Server::start_with_workers(workers, flags));
+    }
+}
+
+/// The text of a JSON string.
+pub fn string(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a string")).to_owned()
+}
+
+/// An entity-tag without its quotes.
+pub fn unquoted(tag: &str) -> &str {
+    tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap()
+}
+
+/// The `data` of every message of a poll, in order.
+pub fn data(poll: &Value) -> Vec<String> {
+    poll["messages"].as_array().unwrap().iter().map(|message| string(&message["data"])).collect()
+}
+
+/// The sequence number at the end of a cursor on one topic. Clients may not look; tests of density do.
+pub fn sequence(cursor: &str) -> u64 {
+    cursor.rsplit_once('-').unwrap().1.parse().unwrap()
+}
