@@ -120,8 +120,9 @@ pub fn metrics_text(counters: &Counters, gauges: &HubGauges, connections: &[u64]
         .enumerate()
         .map(|(worker, &value)| (format!("{{worker=\"{worker}\"}}"), value))
         .collect();
-    family("connections", "gauge", "Connections open.", &connections);
+    family("worker_connections", "gauge", "Connections open, by worker.", &connections);
     let mut gauge = |name: &str, help: &str, value: u64| family(name, "gauge", help, &plain(value));
+    gauge("connections", "Connections open.", counters.connections());
     gauge("body_bytes", "Bytes of request bodies under way.", counters.body_bytes);
     gauge("topics", "Topics.", gauges.topics as u64);
     gauge("replicas", "Replicas of topics of other workers.", gauges.replicas as u64);
