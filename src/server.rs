@@ -106,16 +106,10 @@ impl Server {
         let post = self.post.clone();
         move || {
             for worker in 0..post.workers() {
-                // A full mailbox is emptied in the next tick; a worker that has ended needs no telling.
-                let mut parcel = Parcel::Drain;
-                for _ in 0..1_000 {
-                    match post.send(worker, parcel) {
-                        Ok(()) => break,
-                        Err(back) => parcel = back,
-                    }
-                    post.ring(worker);
-                    thread::yield_now();
-                }
+                // This thread may wait for a full mailbox to be emptied; a worker that has ended needs no
+                // telling.
+                post.ring(worker);
+                post.send_and_wait(worker, Parcel::Drain);
                 post.ring(worker);
             }
         }

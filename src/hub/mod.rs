@@ -145,7 +145,7 @@ impl Hub {
             Mail::Unfollow { topic } => self.remove_follower(now, from, topic),
             Mail::Credit { units } => self.handle_credit(now, from, units),
             Mail::Followed { replica, topic, epoch, first_seq, next_seq } => {
-                self.begin_replica(replica, topic, Log::new(epoch, first_seq), next_seq);
+                self.begin_replica(replica, topic, Log::replica(epoch, first_seq), next_seq);
             }
             Mail::FollowRefused { replica, refusal } => self.refuse_replica(replica, refusal),
             Mail::Append { replica, message, appended_at } => {
@@ -446,7 +446,8 @@ impl Topics for Hub {
         format: Format,
         part: fn(&Encoded) -> Chunk,
     ) -> Chunk {
-        let keep = self.memory < self.memory_max;
+        // Encodings leave room for messages: they can be made again.
+        let keep = self.memory < self.memory_max / 2;
         let topic = &mut self.topics[topic.0 as usize];
         let before = topic.log.memory_bytes();
         let chunk = topic.log.chunk(&topic.name, sequence, format, part, keep);

@@ -44,7 +44,7 @@ pub struct EventLoop<S: System> {
     /// Sockets that may be readable, in turn.
     to_read: VecDeque<ConnectionKey>,
     /// Listeners that may have a connection.
-    to_accept: Vec<usize>,
+    to_accept: VecDeque<usize>,
     /// Listeners that wait for descriptors, and until when.
     exhausted: Option<Instant>,
     exhausted_logged: Instant,
@@ -179,7 +179,7 @@ impl<S: System> EventLoop<S> {
                 Who::Mailbox => (),
                 Who::Listener(listener) => {
                     if !self.to_accept.contains(&listener) {
-                        self.to_accept.push(listener);
+                        self.to_accept.push_back(listener);
                     }
                 }
                 Who::Connection(key) => {
@@ -295,15 +295,17 @@ impl<S: System> EventLoop<S> {
     fn accept_some(&mut self, budget: usize, now: Instant) -> bool {
         let mut accepted = 0;
         while accepted < budget
-            && let Some(&listener) = self.to_accept.last()
+            && let Some(&listener) = self.to_accept.front()
         {
             match self.system.accept(listener) {
                 Ok((stream, peer)) => {
                     accepted += 1;
+                    // Listeners take turns: a flood on one address does not starve the others.
+                    self.to_accept.rotate_left(1);
                     self.place(stream, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.to_accept.pop();
+                    self.to_accept.pop_front();
                 }
                 Err(error) if is_exhaustion(&error) => {
                     self.turn_away(listener, &error, now);

@@ -79,6 +79,12 @@ impl<S> Post<S> {
         })
     }
 
+    /// Sends a parcel, waiting for room. Not for workers: they wait for nothing but their poll.
+    pub fn send_and_wait(&self, worker: usize, parcel: Parcel<S>) {
+        // A worker that has ended takes no parcels, and nobody misses them.
+        let _ = self.ways[worker].sender.send(parcel);
+    }
+
     /// Wakes a worker.
     pub fn ring(&self, worker: usize) {
         self.ways[worker].bell.ring();

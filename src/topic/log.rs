@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::cursor::{Epoch, Position};
 use super::encoding::{Encoded, Format};
-use super::message::Message;
+use super::message::{Message, OVERHEAD_BYTES};
 use super::name::TopicName;
 use crate::buffer::Chunk;
 use crate::time::Instant;
@@ -33,6 +33,8 @@ pub struct Log {
     /// Counts the epochs that this log has had in this process. Subscriptions remember it, as it is
     /// half as long as an epoch.
     life: u32,
+    /// The messages are those of an owner's log in this process, which counts them.
+    is_replica: bool,
     /// Invariant: the sequence of `entries[0]`, or of the next message if there is none. At least 1.
     first_seq: u64,
     entries: VecDeque<Entry>,
@@ -58,14 +60,19 @@ impl Entry {
 impl Log {
     /// An empty log whose next message has the sequence `first_seq`.
     pub fn new(epoch: Epoch, first_seq: u64) -> Self {
-        let (entries, life) = (VecDeque::new(), 0);
-        Self { epoch, life, first_seq, entries, bytes: 0, encoded_bytes: 0 }
+        let (entries, life, is_replica) = (VecDeque::new(), 0, false);
+        Self { epoch, life, is_replica, first_seq, entries, bytes: 0, encoded_bytes: 0 }
+    }
+
+    /// The same for a log that is supplied with the messages of another one.
+    pub fn replica(epoch: Epoch, first_seq: u64) -> Self {
+        Self { is_replica: true, ..Self::new(epoch, first_seq) }
     }
 
     /// Begins another epoch: everything is forgotten, the next message is `first_seq`.
     pub fn reset(&mut self, epoch: Epoch, first_seq: u64) {
-        let life = self.life.wrapping_add(1);
-        *self = Self { life, ..Self::new(epoch, first_seq) };
+        let (life, is_replica) = (self.life.wrapping_add(1), self.is_replica);
+        *self = Self { life, is_replica, ..Self::new(epoch, first_seq) };
     }
 
     /// Appends a message and returns its sequence. It is retained until [`Log::trim`].
@@ -182,9 +189,10 @@ impl Log {
         self.entries.len()
     }
 
-    /// Bytes of memory of the messages and their encodings.
-    pub const fn memory_bytes(&self) -> usize {
-        self.bytes + self.encoded_bytes
+    /// Bytes of memory of the messages and their encodings. A replica's payloads are its owner's.
+    pub fn memory_bytes(&self) -> usize {
+        let messages = if self.is_replica { self.len() * OVERHEAD_BYTES } else { self.bytes };
+        messages + self.encoded_bytes
     }
 }
 
@@ -248,6 +256,16 @@ mod tests {
         assert_eq!(log.memory_bytes(), kept);
         log.trim(&Retention { messages: 1, ..LARGE }, Instant::default());
         assert_eq!(log.memory_bytes(), before / 2);
+    }
+
+    #[test]
+    fn a_replica_does_not_count_the_payloads_of_its_owner() {
+        let mut replica = Log::replica(Epoch::from_random(9), 1);
+        replica.append(message(100_000), Instant::default());
+        assert_eq!(replica.memory_bytes(), OVERHEAD_BYTES);
+        replica.reset(Epoch::from_random(8), 1);
+        replica.append(message(100_000), Instant::default());
+        assert_eq!(replica.memory_bytes(), OVERHEAD_BYTES);
     }
 
     #[test]

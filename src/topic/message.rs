@@ -4,7 +4,7 @@ use crate::wire::json::{self, JsonError};
 
 /// Bytes that a message costs beside its payload and names, counted against `log-bytes` and `memory`: the
 /// struct, its place in a log, and the allocator's share.
-const OVERHEAD_BYTES: usize = 256;
+pub(super) const OVERHEAD_BYTES: usize = 256;
 
 /// A payload with what is known about it. Immutable, shared by reference count between logs.
 #[derive(Debug, PartialEq, Eq)]
