@@ -135,7 +135,18 @@ impl<S: System> EventLoop<S> {
         self.exhausted = self.exhausted.filter(|until| *until > now.instant);
         // A budget that was used up means that the next poll does not wait: see `timeout_ms`.
         self.unsent |= timers_left;
-        Ok(!(self.worker.is_drained() || self.drain_until <= now.instant))
+        Ok(!(self.is_drained() || self.drain_until <= now.instant))
+    }
+
+    /// Whether a drain is over: no worker has a connection left. Until then this one's topics are needed,
+    /// even if its own connections have ended.
+    fn is_drained(&self) -> bool {
+        let is_drained = self.worker.is_drained() && self.post.connections() == 0;
+        if is_drained {
+            // The others may be waiting for just this.
+            (0..self.post.workers()).for_each(|worker| self.post.ring(worker));
+        }
+        is_drained
     }
 
     /// How long the next poll may wait.
