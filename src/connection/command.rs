@@ -25,6 +25,10 @@ pub(super) enum Label {
     },
 }
 
+const TOO_MANY_TOPICS: Problem = Problem::bad_request(
+    "Too many topics for one connection. Unsubscribe from some, or open another.",
+);
+
 impl Connection {
     /// Carries out one command.
     pub(super) fn handle_command<T: Topics>(&mut self, context: &mut Context<'_, T>, text: &str) {
@@ -62,17 +66,21 @@ impl Connection {
         let topics = parse_names(topics)?;
         let most = usize::from(context.config.limits.topics_per_connection);
         let Phase::WebSocket(websocket) = &mut self.phase else { return Ok(()) };
-        if websocket.subscription.len() + topics.len() > most {
-            return Err(Problem::bad_request(
-                "Too many topics for one connection. Unsubscribe from some, or open another.",
-            ));
-        }
-        for (index, topic) in topics.iter().enumerate() {
-            if let Err(refusal) = websocket.subscription.add(context, topic) {
-                for topic in &topics[..index] {
+        let mut added: Vec<TopicName> = Vec::new();
+        for topic in &topics {
+            let problem = match websocket.subscription.add(context, topic) {
+                Ok(false) => continue,
+                Ok(true) => {
+                    added.push(topic.clone());
+                    (websocket.subscription.len() > most).then_some(TOO_MANY_TOPICS)
+                }
+                Err(refusal) => Some(Problem::from(refusal)),
+            };
+            if let Some(problem) = problem {
+                for topic in &added {
                     websocket.subscription.remove(context, topic);
                 }
-                return Err(Problem::from(refusal));
+                return Err(problem);
             }
         }
         let start = match (after, last) {
@@ -80,10 +88,8 @@ impl Connection {
             (None, Some(last)) => Start::Last(last),
             (None, None) => Start::Latest,
         };
-        if after.is_some() || last.is_some() {
-            websocket.subscription.rewind(context, &topics);
-        }
-        let asked = Asked::Command(request, topics);
+        let moves = after.is_some() || last.is_some();
+        let asked = Asked::Command { request, topics, added, moves };
         websocket.opening = Some(Box::new(Beginning { start, asked }));
         self.refill_wanted = true;
         Ok(())

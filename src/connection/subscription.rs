@@ -61,12 +61,12 @@ impl Subscription {
         Ok(subscription)
     }
 
-    /// Subscribes to one more topic; nothing happens if it is there already.
+    /// Subscribes to one more topic. False if it was there already, and nothing happened.
     pub(super) fn add<T: Topics>(
         &mut self,
         context: &mut Context<'_, T>,
         topic: &TopicName,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let place = self
             .edges
             .as_slice()
@@ -75,7 +75,7 @@ impl Subscription {
             let (id, seat) = context.topics.subscribe(context.now, topic, context.key)?;
             self.edges.insert(place, Edge::unresolved(id, seat));
         }
-        Ok(())
+        Ok(place.is_err())
     }
 
     /// Ends the subscription to one topic; nothing happens if there is none.
@@ -98,20 +98,29 @@ impl Subscription {
         self.edges = Edges::None;
     }
 
-    /// Begins every topic that has not begun yet at `start`, once all of them are known.
-    pub(super) fn resolve<T: Topics>(
-        &mut self,
-        context: &Context<'_, T>,
-        start: &Start,
-    ) -> Opening {
-        let fresh = |edge: &&Edge| !edge.is_resolved();
-        for edge in self.edges.as_slice().iter().filter(fresh) {
+    /// Whether every topic that has not begun yet can begin.
+    pub(super) fn readiness<T: Topics>(&self, context: &Context<'_, T>) -> Opening {
+        for edge in self.edges.as_slice().iter().filter(|edge| !edge.is_resolved()) {
             match context.topics.view(edge.topic) {
                 View::Live(_) => (),
                 View::Syncing => return Opening::Waiting,
                 View::Refused(refusal) => return Opening::Refused(refusal),
             }
         }
+        Opening::Ready
+    }
+
+    /// Begins every topic that has not begun yet at `start`, once all of them are known.
+    pub(super) fn resolve<T: Topics>(
+        &mut self,
+        context: &Context<'_, T>,
+        start: &Start,
+    ) -> Opening {
+        match self.readiness(context) {
+            Opening::Ready => (),
+            opening => return opening,
+        }
+        let fresh = |edge: &&Edge| !edge.is_resolved();
         let count = self.edges.as_slice().iter().filter(fresh).count();
         let positions = match start {
             Start::After(cursor) => cursor.positions(count),

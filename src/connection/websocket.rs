@@ -55,8 +55,17 @@ pub(super) struct Beginning {
 pub(super) enum Asked {
     /// The opening handshake, which is still to be answered.
     Url(Exchange, Handshake),
-    /// A command with this `request` member, and its topics.
-    Command(Option<String>, Vec<TopicName>),
+    /// A command.
+    Command {
+        /// Its `request` member, as JSON.
+        request: Option<String>,
+        /// Its topics.
+        topics: Vec<TopicName>,
+        /// Those of them that were not subscribed to before.
+        added: Vec<TopicName>,
+        /// Whether it says where the others go on.
+        moves: bool,
+    },
 }
 
 /// What is under way from a client.
@@ -109,11 +118,7 @@ impl Connection {
     ) {
         let subscription = match Subscription::open(context, &handshake.topics) {
             Ok(subscription) => subscription,
-            Err(_) => {
-                // A browser is not told why a handshake fails; so it succeeds, and the close says it.
-                self.switch_protocols(context, exchange, &handshake);
-                return self.close_for_now(context, CloseReason::Refused);
-            }
+            Err(_) => return self.refuse_websocket(context, exchange, &handshake),
         };
         context.counters.subscriptions[Wire::WebSocket as usize] += 1;
         let ping_ms = context.jittered(context.config.limits.ping_ms, 5);
@@ -130,6 +135,18 @@ impl Connection {
         });
         self.deadline = context.now.instant + ping_ms;
         self.refill_wanted = true;
+    }
+
+    /// Refuses a WebSocket for now. A browser is not told why a handshake fails; so it succeeds, and the
+    /// close says it.
+    pub(super) fn refuse_websocket<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        handshake: &Handshake,
+    ) {
+        self.switch_protocols(context, exchange, handshake);
+        self.close_for_now(context, CloseReason::Refused);
     }
 
     /// Writes the answer to the opening handshake (RFC 6455 §4.2.2).
@@ -439,6 +456,12 @@ impl Connection {
     fn open_topics<T: Topics>(&mut self, context: &mut Context<'_, T>) -> bool {
         let Phase::WebSocket(websocket) = &mut self.phase else { return false };
         let Some(beginning) = &websocket.opening else { return true };
+        if let Asked::Command { topics, moves: true, .. } = &beginning.asked
+            && websocket.subscription.readiness(context) == Opening::Ready
+        {
+            // Only now: a command that is refused has moved nothing.
+            websocket.subscription.rewind(context, topics);
+        }
         match websocket.subscription.resolve(context, &beginning.start) {
             Opening::Waiting => return false,
             Opening::Ready => (),
@@ -458,7 +481,7 @@ impl Connection {
                     self.send_object(None, "open", |object| object.optional("cursor", cursor));
                 }
             }
-            Asked::Command(request, topics) => {
+            Asked::Command { request, topics, .. } => {
                 self.send_subscriptions(request.as_deref(), "subscribed", &topics, cursor);
             }
         }
@@ -474,11 +497,10 @@ impl Connection {
         match beginning.asked {
             Asked::Url(exchange, handshake) => {
                 self.leave_subscription(context);
-                self.switch_protocols(context, exchange, &handshake);
-                self.close_for_now(context, CloseReason::Refused);
+                self.refuse_websocket(context, exchange, &handshake);
             }
-            Asked::Command(request, topics) => {
-                for topic in &topics {
+            Asked::Command { request, added, .. } => {
+                for topic in &added {
                     websocket.subscription.remove(context, topic);
                 }
                 self.send_error(context, request.as_deref(), &Problem::from(refusal));
