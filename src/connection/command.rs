@@ -25,6 +25,10 @@ pub(super) enum Label {
     },
 }
 
+const TOO_MANY_TOPICS: Problem = Problem::bad_request(
+    "Too many topics for one connection. Unsubscribe from some, or open another.",
+);
+
 impl Connection {
     /// Carries out one command.
     pub(super) fn handle_command<T: Topics>(&mut self, context: &mut Context<'_, T>, text: &str) {
@@ -65,9 +69,7 @@ impl Connection {
         let subscription = &mut websocket.subscription;
         let fresh = topics.iter().filter(|topic| !subscription.has(context, topic)).count();
         if subscription.len() + fresh > most {
-            return Err(Problem::bad_request(
-                "Too many topics for one connection. Unsubscribe from some, or open another.",
-            ));
+            return Err(TOO_MANY_TOPICS);
         }
         for topic in &topics {
             if let Err(refusal) = subscription.add(context, topic) {
@@ -80,10 +82,9 @@ impl Connection {
             (None, Some(last)) => Start::Last(last),
             (None, None) => Start::Latest,
         };
-        let is_placed = after.is_some() || last.is_some();
-        let again = if is_placed { topics.clone() } else { Vec::new() };
-        let asked = Asked::Command(request, topics);
-        websocket.opening = Some(Box::new(Beginning { start, asked, again }));
+        let again = after.is_some() || last.is_some();
+        let asked = Asked::Command { request, topics, again };
+        websocket.opening = Some(Box::new(Beginning { start, asked }));
         self.refill_wanted = true;
         Ok(())
     }

@@ -542,7 +542,7 @@ impl Connection {
         framing: Framing,
     ) {
         if self.surplus != Surplus::No {
-            return self.refuse_surplus(context, exchange, &route);
+            return self.refuse_surplus(context, exchange, route, framing);
         }
         match (route, framing) {
             (Route::Publish(publish), framing) => {
@@ -593,11 +593,13 @@ impl Connection {
         }
     }
 
+    /// Refuses a connection that is one too many, on the wire that it asked for.
     fn refuse_surplus<T: Topics>(
         &mut self,
         context: &mut Context<'_, T>,
         mut exchange: Exchange,
-        route: &Route,
+        route: Route,
+        framing: Framing,
     ) {
         let problem = if self.surplus == Surplus::Address {
             Problem::for_now(
@@ -613,6 +615,11 @@ impl Connection {
         exchange.persistent = false;
         match route {
             Route::Read(read) => self.refuse_read(context, exchange, read.wire, &problem),
+            Route::WebSocket(handshake)
+                if matches!(framing, Framing::None | Framing::Length(0)) =>
+            {
+                self.refuse_websocket(context, exchange, &handshake);
+            }
             _ => self.refuse_and_close(context, exchange, &problem),
         }
     }

@@ -262,18 +262,17 @@ fn parse_topic(segment: &str) -> Result<TopicName, Problem> {
 
 /// The topics of a request, in the order of their names, each once.
 fn parse_topics(segment: &str, config: &Config) -> Result<Vec<TopicName>, Problem> {
-    let most = usize::from(config.limits.topics_per_connection);
-    if segment.bytes().filter(|&byte| byte == b',').count() >= most {
-        return Err(Problem::bad_request(
-            "Too many topics for one connection. Use fewer, or several connections.",
-        ));
-    }
     let mut topics = segment
         .split(',')
         .map(|name| Ok(TopicName::parse(&percent_decode(name)?)?))
         .collect::<Result<Vec<_>, Problem>>()?;
     topics.sort_unstable();
     topics.dedup();
+    if topics.len() > usize::from(config.limits.topics_per_connection) {
+        return Err(Problem::bad_request(
+            "Too many topics for one connection. Use fewer, or several connections.",
+        ));
+    }
     Ok(topics)
 }
 
@@ -297,11 +296,6 @@ fn read(
             "The cursor is malformed. Give back what the server gave, or earliest, or latest.",
         ));
     }
-    // `wait=0` is a short poll in all but where it starts.
-    let wire = match wire {
-        ReadWire::LongPoll { wait_ms: 0, .. } => ReadWire::ShortPoll,
-        wire => wire,
-    };
     Ok(Route::Read(Read { topics, start, wire }))
 }
 

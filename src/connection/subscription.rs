@@ -61,12 +61,12 @@ impl Subscription {
         Ok(subscription)
     }
 
-    /// Subscribes to one more topic; nothing happens if it is there already.
+    /// Subscribes to one more topic. False if it was there already, and nothing happened.
     pub(super) fn add<T: Topics>(
         &mut self,
         context: &mut Context<'_, T>,
         topic: &TopicName,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let place = self
             .edges
             .as_slice()
@@ -75,7 +75,7 @@ impl Subscription {
             let (id, seat) = context.topics.subscribe(context.now, topic, context.key)?;
             self.edges.insert(place, Edge::unresolved(id, seat));
         }
-        Ok(())
+        Ok(place.is_err())
     }
 
     /// Ends the subscription to one topic; nothing happens if there is none.

@@ -48,8 +48,6 @@ pub(super) struct WebSocket {
 pub(super) struct Beginning {
     pub(super) start: Start,
     pub(super) asked: Asked,
-    /// The command's topics that begin anew although they are subscribed to.
-    pub(super) again: Vec<TopicName>,
 }
 
 /// Who asked for topics, and so what is said when they begin.
@@ -57,8 +55,15 @@ pub(super) struct Beginning {
 pub(super) enum Asked {
     /// The opening handshake, which is still to be answered.
     Url(Exchange, Handshake),
-    /// A command with this `request` member, and its topics.
-    Command(Option<String>, Vec<TopicName>),
+    /// A command.
+    Command {
+        /// Its `request` member, as JSON.
+        request: Option<String>,
+        /// Its topics.
+        topics: Vec<TopicName>,
+        /// Whether those of them that are subscribed to already begin anew.
+        again: bool,
+    },
 }
 
 /// What is under way from a client.
@@ -111,22 +116,14 @@ impl Connection {
     ) {
         let subscription = match Subscription::open(context, &handshake.topics) {
             Ok(subscription) => subscription,
-            Err(_) => {
-                // A browser is not told why a handshake fails; so it succeeds, and the close says it.
-                self.switch_protocols(context, exchange, &handshake);
-                return self.close_for_now(context, CloseReason::Refused);
-            }
+            Err(_) => return self.refuse_websocket(context, exchange, &handshake),
         };
         context.counters.subscriptions[Wire::WebSocket as usize] += 1;
         let ping_ms = context.jittered(context.config.limits.ping_ms, 5);
         let (start, json) = (handshake.start.clone(), handshake.json);
         self.phase = Phase::WebSocket(WebSocket {
             subscription,
-            opening: Some(Box::new(Beginning {
-                start,
-                asked: Asked::Url(exchange, handshake),
-                again: Vec::new(),
-            })),
+            opening: Some(Box::new(Beginning { start, asked: Asked::Url(exchange, handshake) })),
             traffic: None,
             ping_ms: u32::try_from(ping_ms).unwrap_or(u32::MAX),
             pings: (0, 0),
@@ -136,6 +133,18 @@ impl Connection {
         });
         self.deadline = context.now.instant + ping_ms;
         self.refill_wanted = true;
+    }
+
+    /// Refuses a WebSocket for now. A browser is not told why a handshake fails; so it succeeds, and the
+    /// close says it.
+    pub(super) fn refuse_websocket<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        handshake: &Handshake,
+    ) {
+        self.switch_protocols(context, exchange, handshake);
+        self.close_for_now(context, CloseReason::Refused);
     }
 
     /// Writes the answer to the opening handshake (RFC 6455 §4.2.2).
@@ -445,7 +454,11 @@ impl Connection {
     fn open_topics<T: Topics>(&mut self, context: &mut Context<'_, T>) -> bool {
         let Phase::WebSocket(websocket) = &mut self.phase else { return false };
         let Some(beginning) = &websocket.opening else { return true };
-        match websocket.subscription.resolve(context, &beginning.start, &beginning.again) {
+        let again: &[TopicName] = match &beginning.asked {
+            Asked::Command { topics, again: true, .. } => topics,
+            _ => &[],
+        };
+        match websocket.subscription.resolve(context, &beginning.start, again) {
             Opening::Waiting => return false,
             Opening::Ready => (),
             Opening::Refused(refusal) => {
@@ -464,7 +477,7 @@ impl Connection {
                     self.send_object(None, "open", |object| object.optional("cursor", cursor));
                 }
             }
-            Asked::Command(request, topics) => {
+            Asked::Command { request, topics, .. } => {
                 self.send_subscriptions(request.as_deref(), "subscribed", &topics, cursor);
             }
         }
@@ -480,10 +493,9 @@ impl Connection {
         match beginning.asked {
             Asked::Url(exchange, handshake) => {
                 self.leave_subscription(context);
-                self.switch_protocols(context, exchange, &handshake);
-                self.close_for_now(context, CloseReason::Refused);
+                self.refuse_websocket(context, exchange, &handshake);
             }
-            Asked::Command(request, _) => {
+            Asked::Command { request, .. } => {
                 websocket.subscription.remove_fresh(context);
                 self.send_error(context, request.as_deref(), &Problem::from(refusal));
                 self.more = true;

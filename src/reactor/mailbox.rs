@@ -100,14 +100,15 @@ impl<S> Post<S> {
         self.connections[worker].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection of a worker ended.
+    /// A connection of a worker ended. In one order with [`Post::connections`], so that of two workers
+    /// whose last connections end at once, one sees that none is left.
     pub fn remove_connection(&self, worker: usize) {
-        self.connections[worker].fetch_sub(1, Ordering::Relaxed);
+        self.connections[worker].fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Connections of all workers.
     pub fn connections(&self) -> usize {
-        self.connections.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        self.connections.iter().map(|count| count.load(Ordering::SeqCst)).sum()
     }
 
     /// The worker that a connection accepted by `own` goes to: `own`, unless another has clearly fewer.

@@ -122,20 +122,31 @@ pub fn parse_line(line: &[u8]) -> Result<Draft, CommandError> {
 /// Parses one command. The first value is its `request` member, as JSON, also when the command is bad.
 pub fn parse_command(text: &str) -> (Option<String>, Result<Command, CommandError>) {
     let Ok(members) = serde_json::from_str::<Members<'_>>(text) else {
-        return (None, Err(CommandError::Malformed));
+        // The client is still told which of its commands it was, if that much can be read.
+        let request = serde_json::from_str::<RequestOnly<'_>>(text)
+            .ok()
+            .and_then(|members| members.request.map(RawValue::get))
+            .filter(|request| is_request(request));
+        return (request.map(str::to_owned), Err(CommandError::Malformed));
     };
     match members.request.map(RawValue::get) {
         None => (None, members.command()),
-        Some(request)
-            if request.len() <= REQUEST_BYTES_MAX
-                && request.starts_with(|first: char| {
-                    first == '"' || first == '-' || first.is_ascii_digit()
-                }) =>
-        {
-            (Some(request.to_owned()), members.command())
-        }
+        Some(request) if is_request(request) => (Some(request.to_owned()), members.command()),
         Some(_) => (None, Err(CommandError::BadRequestMember)),
     }
+}
+
+/// What is looked for in a command that is malformed otherwise.
+#[derive(Deserialize)]
+struct RequestOnly<'a> {
+    #[serde(borrow)]
+    request: Option<&'a RawValue>,
+}
+
+/// Whether a JSON text is a number or a string, and short enough to be echoed.
+fn is_request(text: &str) -> bool {
+    text.len() <= REQUEST_BYTES_MAX
+        && text.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
 }
 
 impl Members<'_> {

@@ -10,7 +10,8 @@ const PARKED: &str = "tidings_subscriptions{wire=\"poll\"}";
 fn clause_8_1_a_long_poll_is_held_until_there_is_a_message() {
     for_workers(&[], |server| {
         for topic in TOPICS {
-            let target = format!("/topics/{topic}?wait=30");
+            // With a cursor it does not matter who is first, the poll or the publish.
+            let target = format!("/topics/{topic}?wait=30&after={}", server.head_cursor(topic));
             let mut polls: Vec<Client> = (0..4).map(|_| server.client()).collect();
             for poll in &mut polls {
                 poll.send_request("GET", &target, &[], b"");
@@ -90,16 +91,11 @@ fn clause_8_1_the_query_wins_over_prefer_which_is_echoed_when_it_is_applied() {
         ("respond-async, wait=8", Some("wait=8")),
         ("Wait=9; x=y", Some("wait=9")),
         ("wait=0", Some("wait=0")),
-        ("wait=\"5\"", None),
         ("wait=x", None),
         ("wait", None),
         ("wait=-1", None),
         ("respond-async", None),
     ] {
-        // RFC 7240 leaves open whether a quoted number is one: not tested.
-        if prefer.contains('"') {
-            continue;
-        }
         let answer = get("/topics/news", prefer);
         assert_eq!(answer.status, 200, "{prefer}");
         assert_eq!(answer.field("Preference-Applied"), applied, "{prefer}");
@@ -167,8 +163,10 @@ fn clause_8_3_requests_behind_a_parked_poll_are_answered_after_it() {
     for_workers(&[], |server| {
         for topic in TOPICS {
             let mut client = server.client();
+            let cursor = server.head_cursor(topic);
+            let poll = format!("/topics/{topic}?wait=30&after={cursor}");
             let requests = [
-                client.encode_request("GET", &format!("/topics/{topic}?wait=30"), &[], b""),
+                client.encode_request("GET", &poll, &[], b""),
                 client.encode_request("POST", &format!("/topics/{topic}"), &[], b"second"),
                 client.encode_request("GET", "/healthz", &[], b""),
             ];

@@ -181,8 +181,6 @@ fn clause_1_3_several_topics_are_read_at_once_on_every_wire() {
         let (mut events, _) = server.open_event_stream(&target);
         let mut raw = server.raw_websocket(&target);
         let (mut json, _) = server.json_websocket(&target);
-        // The raw one says nothing when it has begun: a pong behind the opening shows nothing either,
-        // so it reads from the beginning of what is retained instead.
         let mut raw_from_start = server.raw_websocket(&format!("{target}?after=earliest"));
         for topic in TOPICS {
             server.publish(topic, topic);

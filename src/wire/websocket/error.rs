@@ -57,8 +57,7 @@ impl ProtocolError {
             | Self::CloseTooShort
             | Self::CloseCodeInvalid => CloseCode::PROTOCOL_ERROR,
             Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
-            Self::MessageTooBig => CloseCode::TOO_BIG,
-            Self::TooManyFragments => CloseCode::POLICY,
+            Self::MessageTooBig | Self::TooManyFragments => CloseCode::TOO_BIG,
         }
     }
 

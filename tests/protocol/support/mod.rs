@@ -167,11 +167,11 @@ impl Server {
         (websocket, open)
     }
 
-    /// A number of the server's own; `name` is what stands before the value.
+    /// A number of the server's own; `name` is what stands before the value. Where only the family is
+    /// named, the sum of its lines.
     pub fn metric(&self, name: &str) -> u64 {
         let text = self.get("/metrics").text();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+        family(&text, name).unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
     /// Asks until a number of the server's own has this value.
@@ -232,6 +232,16 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The sum of the lines of a metric family, or of its one line that is named with its labels.
+pub fn family(metrics: &str, name: &str) -> Option<u64> {
+    let values = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let is_it = rest.starts_with([' ', '{']);
+        is_it.then(|| rest.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
+    });
+    values.fold(None, |sum, value| Some(sum.unwrap_or(0) + value))
 }
 
 /// Runs a scenario against servers with 1, 2 and 4 workers.

@@ -194,7 +194,7 @@ fn empty_fragments_count() {
     let beyond = [fragment(false, Text, b""), empty.clone(), empty.clone(), empty].concat();
     let error = read_error(&beyond, &limits);
     assert_eq!(error, ProtocolError::TooManyFragments);
-    assert_eq!(error.close_code(), CloseCode::POLICY);
+    assert_eq!(error.close_code(), CloseCode::TOO_BIG);
 }
 
 #[test]
