@@ -308,6 +308,10 @@ impl<S: System> EventLoop<S> {
                 }
             }
         }
+        if accepted >= budget && !self.to_accept.is_empty() {
+            // A herd at one listener does not shut out those who wait at another.
+            self.to_accept.rotate_right(1);
+        }
         accepted > 0
     }
 
