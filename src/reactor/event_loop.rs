@@ -370,12 +370,16 @@ impl<S: System> EventLoop<S> {
 
     fn send_mail(&mut self) {
         let mut rung = 0_u128;
-        while let Some((worker, letter)) = self.worker.poll_letter() {
+        let mut refused = 0;
+        // What comes back is followed by mail for another worker: a full channel holds up only itself.
+        while refused < self.post.workers()
+            && let Some((worker, letter)) = self.worker.poll_letter()
+        {
             match self.post.send(worker, Parcel::Letter(self.own, letter)) {
                 Ok(()) => rung |= 1 << (worker % 128),
                 Err(Parcel::Letter(_, letter)) => {
                     self.give_back(worker, letter);
-                    break;
+                    refused += 1;
                 }
                 Err(_) => unreachable!("what could not be sent comes back"),
             }

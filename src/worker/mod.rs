@@ -355,9 +355,9 @@ impl Worker {
 
     /// The next letter to send, and to whom.
     pub fn poll_letter(&mut self) -> Option<(usize, Letter)> {
-        self.scrapes
-            .poll_letter()
-            .or_else(|| self.hub.poll_mail().map(|(worker, mail)| (worker, Letter::Hub(mail))))
+        // Numbers come last: who asked for them waits for every worker anyway.
+        let mail = self.hub.poll_mail().map(|(worker, mail)| (worker, Letter::Hub(mail)));
+        mail.or_else(|| self.scrapes.poll_letter())
     }
 
     /// Takes back a letter that could not be sent.
