@@ -221,11 +221,10 @@ impl Reader {
 
     fn frames(&mut self) -> Vec<Told> {
         let mut told = Vec::new();
-        loop {
-            let [first, second, rest @ ..] = &self.bytes[..] else { break };
+        while let [first, second, rest @ ..] = &self.bytes[..] {
             let (header, length) = match (second & 0x7f, rest) {
                 (126, [high, low, ..]) => (4, usize::from(u16::from_be_bytes([*high, *low]))),
-                (127, [bytes @ ..]) if bytes.len() >= 8 => {
+                (127, bytes) if bytes.len() >= 8 => {
                     let bytes = bytes[..8].try_into().expect("eight");
                     (10, usize::try_from(u64::from_be_bytes(bytes)).expect("it fits"))
                 }
