@@ -778,7 +778,7 @@ impl Play {
 #[test]
 fn whatever_the_mail_does_every_log_is_part_of_the_owners_and_every_subscriber_hears_of_all() {
     let large: Arc<Vec<_>> = Arc::new((0..4).map(|more| message((1 << 20) + more)).collect());
-    for seed in 0..400 {
+    for seed in 0..1000 {
         for workers in [1, 2, 4] {
             let mut play = Play::new(workers, seed, &large);
             for _ in 0..400 {

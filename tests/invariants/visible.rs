@@ -1,5 +1,8 @@
 //! What was acknowledged is there for whoever asks next, at every worker (invariant 5).
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use fastrand::Rng;
 
 use crate::binary::Binary;
@@ -16,7 +19,7 @@ fn last_message(answer: &crate::Answer) -> Option<String> {
 
 #[test]
 fn a_poll_after_the_answer_sees_the_message_whatever_the_order_of_the_turns() {
-    for seed in 0..30 {
+    for seed in 0..60 {
         let workers = 2 + seed as usize % 3;
         let mut random = Rng::with_seed(seed);
         let weather = Weather { window: 64 * 1024, ..Weather::random(&mut random) };
@@ -56,6 +59,42 @@ fn a_poll_after_the_answer_sees_the_message_whatever_the_order_of_the_turns() {
             }
         }
     }
+}
+
+#[test]
+fn a_poll_sees_a_message_that_was_acknowledged_in_the_middle_of_the_tick_that_reads_it() {
+    let mut world = World::new(config(2, |_| ()), Weather::FAIR, 1);
+    let topics: Vec<String> = (0..10).map(|number| format!("t{number}")).collect();
+    // Subscribed to at the second worker, so that it holds logs or replicas of all of them.
+    let subscriber = world.connect(1);
+    world.send(subscriber, get(&format!("/topics/{}?wait=60&after=latest", topics.join(","))));
+    let (publisher, reader) = (world.connect(0), world.connect(1));
+    world.settle();
+    assert_eq!(world.key(publisher).map(|(worker, _)| worker), Some(0));
+    assert_eq!(world.key(reader).map(|(worker, _)| worker), Some(1));
+    let mut at_once = 0;
+    for topic in topics {
+        world.send(reader, "GET");
+        let acknowledged = Rc::new(Cell::new(false));
+        let (mut inside, is_acknowledged) = (world.clone(), Rc::clone(&acknowledged));
+        let rest = format!(" /topics/{topic} HTTP/1.1\r\nHost: t\r\n\r\n");
+        world.before_next_read(move || {
+            // The second worker has polled, and is about to read; meanwhile the first one publishes.
+            inside.send(publisher, publish(&topic, "new"));
+            inside.tick(0);
+            is_acknowledged.set(!take_answers(&mut inside.receive(publisher)).is_empty());
+            inside.send(reader, rest);
+        });
+        world.tick(1);
+        world.settle();
+        world.receive(publisher);
+        let answer = take_answers(&mut world.receive(reader)).remove(0);
+        if acknowledged.get() {
+            at_once += 1;
+            assert_eq!(last_message(&answer), Some("new".to_owned()), "it was acknowledged");
+        }
+    }
+    assert!(at_once > 2, "only {at_once} topics are the first worker's");
 }
 
 #[test]

@@ -118,7 +118,6 @@ struct Queue {
 }
 
 /// Everything outside the server's threads.
-#[derive(Debug)]
 struct Net {
     now_ms: u64,
     random: Rng,
@@ -132,6 +131,8 @@ struct Net {
     open: usize,
     /// A poll that waits moves the clock.
     time_flows: bool,
+    /// What other threads and clients do while a worker is in the middle of its tick.
+    before_read: Option<Box<dyn FnOnce()>>,
 }
 
 type Shared = Rc<RefCell<Net>>;
@@ -317,6 +318,10 @@ impl System for Sim {
     }
 
     fn read(&mut self, socket: &mut SimSocket, buffer: &mut [u8]) -> io::Result<usize> {
+        let meanwhile = self.net.borrow_mut().before_read.take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         let net = &mut *self.net.borrow_mut();
         let (step, hiccups) = (net.weather.step_max, net.weather.hiccups);
         let most = net.random.usize(1..=step.min(buffer.len()));
@@ -376,10 +381,11 @@ impl System for Sim {
     }
 }
 
-/// A server and its clients.
+/// A server and its clients. A clone is the same server, for use in the middle of a tick.
+#[derive(Clone)]
 pub(crate) struct World {
     net: Shared,
-    loops: Vec<EventLoop<Sim>>,
+    loops: Vec<Rc<RefCell<EventLoop<Sim>>>>,
     /// Workers whose thread stands still.
     pub(crate) stalled: Vec<bool>,
     pub(crate) random: Rng,
@@ -417,6 +423,7 @@ impl World {
             rumours: vec![Vec::new(); workers],
             open: 0,
             time_flows: false,
+            before_read: None,
         }));
         let bells: Vec<Arc<SimBell>> = (0..workers).map(|_| Arc::default()).collect();
         let rings = bells.iter().map(|bell| Arc::clone(bell) as Arc<dyn Ring>).collect();
@@ -427,7 +434,10 @@ impl World {
         let loops = mailboxes.into_iter().zip(bells).enumerate().map(|(id, (mailbox, bell))| {
             let system = Sim { worker: id, net: Rc::clone(&net), bell };
             let worker = Worker::new(Arc::clone(&config), id, hash_seed, random.fork());
-            EventLoop::new(id, system, worker, mailbox, post.clone(), listeners, drain_max_ms)
+            let post = post.clone();
+            let event_loop =
+                EventLoop::new(id, system, worker, mailbox, post, listeners, drain_max_ms);
+            Rc::new(RefCell::new(event_loop))
         });
         let loops = loops.collect();
         Self { net, loops, stalled: vec![false; workers], random, post }
@@ -495,6 +505,11 @@ impl World {
         self.net.borrow().pipes[client.0].to_server.len()
     }
 
+    /// Just before any worker reads next, `meanwhile` happens: other workers' turns, other clients' acts.
+    pub(crate) fn before_next_read(&mut self, meanwhile: impl FnOnce() + 'static) {
+        self.net.borrow_mut().before_read = Some(Box::new(meanwhile));
+    }
+
     /// The system of a worker will say this in its next poll, true or not.
     pub(crate) fn rumour(&mut self, worker: usize, report: Readiness) {
         self.net.borrow_mut().rumours[worker].push(report);
@@ -535,7 +550,7 @@ impl World {
 
     /// One turn of one worker. False when its drain is over.
     pub(crate) fn tick(&mut self, worker: usize) -> bool {
-        self.loops[worker].tick().expect("the invented system can be polled")
+        self.loops[worker].borrow_mut().tick().expect("the invented system can be polled")
     }
 
     /// A turn of each worker that does not stand still, in any order. Whether one had something to do.
