@@ -112,6 +112,7 @@ impl Connection {
 
     /// Queues what is due and fits.
     pub(super) fn refill_stream<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let before = self.outbox.len();
         if !self.open_stream(context) {
             return;
         }
@@ -120,7 +121,6 @@ impl Connection {
         let layout = stream.layout;
         let format = layout.format();
         let sole = if layout.chunked { Encoded::framed } else { Encoded::unframed };
-        let before = self.outbox.len();
         while self.outbox.len() < most {
             match stream.subscription.next(context, format, sole, Encoded::body) {
                 None => break,

@@ -781,7 +781,7 @@ impl Play {
 #[test]
 fn whatever_the_mail_does_every_log_is_part_of_the_owners_and_every_subscriber_hears_of_all() {
     let large: Arc<Vec<_>> = Arc::new((0..4).map(|more| message((1 << 20) + more)).collect());
-    for seed in 0..400 {
+    for seed in 0..1000 {
         for workers in [1, 2, 4] {
             let mut play = Play::new(workers, seed, &large);
             for _ in 0..400 {
@@ -815,6 +815,7 @@ fn mail_on_its_way_to_a_follower_that_stands_still_is_bounded_however_much_is_pu
         world.carry();
     }
     assert_eq!(world.letters(0, 1), CREDIT_MESSAGES as usize);
+    assert_eq!(world.hubs[0].links.to(1).backlog.len(), 1, "the topic waits once");
     // It goes on: everything is answered, and what was trimmed meanwhile is a gap.
     world.stalled[1] = false;
     world.settle();
@@ -852,6 +853,22 @@ fn publishers_wait_for_a_follower_that_stands_still_until_their_time_is_up() {
     assert_eq!(world.outcomes.len(), 1, "only the first has waited long enough");
     world.pass(FOLLOWER_STALL_MS);
     assert_eq!(world.outcomes.len(), 2);
+}
+
+#[test]
+fn publishers_do_not_wait_for_a_follower_that_has_left() {
+    let (mut world, topic) = followed(config(2));
+    world.stalled[1] = true;
+    for _ in 0..=CREDIT_MESSAGES {
+        world.publish(0, &topic, 1);
+    }
+    world.carry();
+    assert!(world.outcomes.is_empty());
+    let (now, slot) = (world.now, world.hubs[0].names[&topic]);
+    let topic = world.hubs[0].key(slot);
+    world.hubs[0].handle_mail(now, 1, Mail::Unfollow { topic });
+    world.carry();
+    assert_eq!(world.outcomes.len(), 1);
 }
 
 #[test]
@@ -1170,6 +1187,39 @@ fn a_replica_is_kept_warm_for_its_time_and_keeps_its_topic_alive() {
     assert_eq!(world.hubs[0].gauges().topics, 1, "it was followed until now");
     world.pass(100 + STEP_MS);
     assert_eq!(world.hubs[0].gauges().topics, 0);
+}
+
+#[test]
+fn a_replica_is_shown_when_all_is_there_that_was_retained_when_it_was_followed() {
+    let mut world = World::new(config(2), 1);
+    let topic = world.name(0, 0);
+    for _ in 0..10 {
+        world.publish(0, &topic, 1);
+    }
+    let (id, _) = world.subscribe(1, &topic);
+    world.carry();
+    while world.deliver(1, 0) {}
+    assert_eq!(world.letters(0, 1), 11, "the beginning and ten messages");
+    for _ in 0..11 {
+        assert!(matches!(world.hubs[1].view(id), View::Syncing));
+        world.deliver(0, 1);
+    }
+    assert!(matches!(world.hubs[1].view(id), View::Live(log) if log.len() == 10));
+}
+
+#[test]
+fn a_replica_is_not_forgotten_because_a_message_of_it_is() {
+    let mut config = config(2);
+    config.limits.log_age_ms = 500;
+    let (mut world, topic) = followed(config);
+    let seat = world.subscribe(1, &topic);
+    let (id, _) = seat;
+    world.unsubscribe(1, seat);
+    world.unsubscribe(1, (id, 0));
+    world.publish(0, &topic, 1);
+    world.settle();
+    world.pass(500 + STEP_MS);
+    assert_eq!(world.log(1, &topic).expect("it is warm").len(), 0);
 }
 
 #[test]

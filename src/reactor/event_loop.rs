@@ -320,6 +320,10 @@ impl<S: System> EventLoop<S> {
                 }
             }
         }
+        if accepted >= budget && !self.to_accept.is_empty() {
+            // A herd at one listener does not shut out those who wait at another.
+            self.to_accept.rotate_right(1);
+        }
         accepted > 0
     }
 
@@ -378,12 +382,16 @@ impl<S: System> EventLoop<S> {
 
     fn send_mail(&mut self) {
         let mut rung = 0_u128;
-        while let Some((worker, letter)) = self.worker.poll_letter() {
+        let mut refused = 0;
+        // What comes back is followed by mail for another worker: a full channel holds up only itself.
+        while refused < self.post.workers()
+            && let Some((worker, letter)) = self.worker.poll_letter()
+        {
             match self.post.send(worker, Parcel::Letter(self.own, letter)) {
                 Ok(()) => rung |= 1 << (worker % 128),
                 Err(Parcel::Letter(_, letter)) => {
                     self.give_back(worker, letter);
-                    break;
+                    refused += 1;
                 }
                 Err(_) => unreachable!("what could not be sent comes back"),
             }

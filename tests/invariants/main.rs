@@ -1,0 +1,63 @@
+//! The invariants of the design, each with a test that would fail without it.
+//!
+//! 1. Delivered messages are in order and never repeated; with the gaps declared they are what was
+//!    published: `delivery`.
+//! 2. Memory is bounded by configuration: `memory`.
+//! 3. Nobody waits on a slow or stuck peer: `delivery`, `turns`.
+//! 4. Nothing a peer sends can leak a thing; every gauge returns to 0: `churn`.
+//! 5. What was acknowledged is there for everybody: `visible`.
+//! 6. The house is in order: `tests/tidy.rs`.
+//!
+//! Most of it happens in one thread, over the invented operating system of `world`.
+
+mod binary;
+mod churn;
+mod client;
+mod delivery;
+mod memory;
+mod turns;
+mod visible;
+mod world;
+
+use tidings::config::Config;
+use tidings::limits::Limits;
+
+use client::{Answer, take_answers};
+use world::{Client, World};
+
+/// Longer than any test takes.
+const FOREVER_MS: u64 = 1_000_000_000;
+
+/// A configuration in which nothing happens only because time goes by.
+fn config(workers: usize, change: impl FnOnce(&mut Limits)) -> Config {
+    let mut limits = Limits::default();
+    for time in [
+        &mut limits.write_progress_ms,
+        &mut limits.heartbeat_ms,
+        &mut limits.keep_alive_ms,
+        &mut limits.log_age_ms,
+        &mut limits.first_byte_ms,
+    ] {
+        *time = FOREVER_MS;
+    }
+    limits.ping_ms = u64::from(u32::MAX);
+    limits.requests_max = u32::MAX;
+    change(&mut limits);
+    Config { workers, limits, ..Config::default() }
+}
+
+/// Sends requests on a connection and takes as many answers, reading all the time.
+fn ask(world: &mut World, client: Client, requests: &str, count: usize) -> Vec<Answer> {
+    world.send(client, requests);
+    let (mut bytes, mut answers) = (Vec::new(), Vec::new());
+    for _ in 0..1_000_000 {
+        world.round();
+        bytes.extend(world.receive(client));
+        answers.extend(take_answers(&mut bytes));
+        if answers.len() >= count {
+            assert!(bytes.is_empty(), "no more answers than requests");
+            return answers;
+        }
+    }
+    panic!("{} answers to {count} requests", answers.len());
+}
