@@ -179,12 +179,14 @@ pub const ACCEPTS_PER_TICK: usize = 64;
 pub const READS_PER_TICK: usize = 256;
 /// Bytes read from one connection in a tick; also the size of a worker's scratch buffer.
 pub const READ_BYTES_PER_TICK: usize = 64 * 1024;
-/// Requests parsed from one connection in a tick: ten thousand pipelined ones are many ticks' work.
-pub const REQUESTS_PER_TURN: usize = 16;
+/// Requests, frames or lines taken from one connection before another's turn: ten thousand pipelined ones
+/// are many turns' work.
+pub const STEPS_PER_TURN: usize = 32;
 /// Timers fired in a tick.
 pub const TIMERS_PER_TICK: usize = 1024;
-/// Writes in a tick: a fan-out to a hundred thousand is many ticks' work.
-pub const WRITES_PER_TICK: usize = 512;
+/// Turns of connections in a tick, most of which end with a write: a fan-out to a hundred thousand is many
+/// ticks' work.
+pub const TURNS_PER_TICK: usize = 512;
 /// Deliveries of one topic before another topic's turn.
 pub const DELIVERIES_PER_TURN: u32 = 64;
 /// Buffers in one vectored write.

@@ -50,7 +50,8 @@ impl World {
     /// Everything that is sent to `key`, which takes at most `most` bytes; the others take all.
     fn take_at_most(&mut self, key: ConnectionKey, most: usize) -> String {
         let mut taken = Vec::new();
-        while let Some(other) = self.worker.poll_write() {
+        let mut turns_left = 10_000;
+        while let Some(other) = self.worker.poll_write(&mut turns_left) {
             let mut slices = [IoSlice::new(&[]); 64];
             let filled = self.worker.slices(other, &mut slices);
             let bytes: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();

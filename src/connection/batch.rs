@@ -76,6 +76,11 @@ impl Ready {
 }
 
 impl Batch {
+    /// What it is counted as.
+    pub(super) fn counted_bytes(&self) -> u64 {
+        self.counted as u64
+    }
+
     /// Whether another line can be taken.
     fn has_room(&self) -> bool {
         self.stalled.is_none() && self.pending.len() < PUBLISHES_IN_FLIGHT_MAX && !self.cut
@@ -151,6 +156,7 @@ impl Connection {
         &mut self,
         context: &mut Context<'_, T>,
         input: &[u8],
+        steps_left: &mut usize,
     ) -> usize {
         let most = context.config.limits.outbox_bytes_max;
         let Phase::Batch(batch) = &mut self.phase else { return 0 };
@@ -167,10 +173,11 @@ impl Connection {
         }
         // Reporting on lines makes room for more of them.
         loop {
-            self.take_lines(context);
+            self.take_lines(context, steps_left);
             self.report_lines(context);
             let Phase::Batch(batch) = &self.phase else { break };
-            if !batch.has_room() || !batch.has_line() || self.outbox.len() >= most {
+            let is_stuck = !batch.has_room() || !batch.has_line() || *steps_left == 0;
+            if is_stuck || self.outbox.len() >= most {
                 break;
             }
         }
@@ -178,11 +185,12 @@ impl Connection {
     }
 
     /// Publishes the lines that are there, as far as there is room for them.
-    fn take_lines<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+    fn take_lines<T: Topics>(&mut self, context: &mut Context<'_, T>, steps_left: &mut usize) {
         let longest = context.config.limits.body_bytes_max;
         while let Phase::Batch(batch) = &mut self.phase
             && batch.has_room()
             && batch.has_line()
+            && *steps_left > 0
         {
             let end = batch.text[batch.searched..].iter().position(|&byte| byte == b'\n');
             let line = match end {
@@ -211,6 +219,7 @@ impl Connection {
                     break;
                 }
             };
+            *steps_left -= 1;
             batch.lines += 1;
             let too_long = (line.len() > longest).then_some(LINE_TOO_LONG);
             if let Some(problem) = batch.skipping.take().or(too_long) {
@@ -291,7 +300,7 @@ impl Connection {
                 (true, false) => CloseReason::Refused,
                 (false, _) => CloseReason::Finished,
             };
-            self.release_batch(context);
+            self.end_phase(context);
             if !exchange.http10 {
                 self.outbox.push_static(LAST_CHUNK);
             }
@@ -339,13 +348,6 @@ impl Connection {
         context.counters.body_bytes += batch.text.len() as u64;
         context.counters.body_bytes -= batch.counted as u64;
         batch.counted = batch.text.len();
-    }
-
-    /// Gives back what the batch was counted as. The phase is replaced by the caller.
-    pub(super) fn release_batch<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        if let Phase::Batch(batch) = &mut self.phase {
-            context.counters.body_bytes -= std::mem::take(&mut batch.counted) as u64;
-        }
     }
 }
 

@@ -22,11 +22,14 @@
 mod batch;
 mod command;
 mod context;
+mod ending;
+mod frames;
 mod page;
 mod pending;
 mod poll;
 mod problem;
 mod publish;
+mod request;
 mod respond;
 mod route;
 mod stream;
@@ -41,19 +44,17 @@ pub use self::page::metrics_text;
 
 use self::batch::Batch;
 use self::poll::Poll;
-use self::problem::Problem;
 use self::publish::{Awaiting, Upload};
-use self::route::{Exchange, Grant, Page, Route};
+use self::request::TOO_SLOW;
+use self::route::Exchange;
 use self::stream::Stream;
 use self::websocket::WebSocket;
 use crate::buffer::{Inbox, Outbox};
-use crate::counters::{CloseReason, Wire};
-use crate::limits::{LINGER_BYTES_MAX, Limits, PIPELINE_BYTES_MAX, REQUESTS_PER_TURN};
+use crate::counters::CloseReason;
+use crate::limits::{Limits, PIPELINE_BYTES_MAX};
 use crate::time::{Instant, Now};
 use crate::topic::{Outcome, Topics};
-use crate::wire::http1::{
-    Framing, Head, HeadLimits, HeadSearch, Method, Status, Version, parse_head,
-};
+use crate::wire::http1::HeadSearch;
 
 /// A connection. Idle, parked or streaming it holds no buffers.
 #[derive(Debug)]
@@ -124,18 +125,14 @@ enum Phase {
     Closed(CloseReason),
 }
 
-/// What one step of parsing came to.
-enum Step {
-    /// This many bytes were taken; there may be more to do.
-    Took(usize),
-    /// Nothing can be done with the bytes there are, or nothing now.
-    Wait,
+/// What time is up for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Alarm {
+    /// What the phase waits for.
+    Phase,
+    /// The peer takes nothing of what it is owed.
+    Unsent,
 }
-
-const TOO_SLOW: Problem = Problem::new(
-    Status::REQUEST_TIMEOUT,
-    "The request did not arrive in time. Send it again, faster.",
-);
 
 impl Connection {
     /// A connection that was just accepted.
@@ -253,6 +250,10 @@ impl Connection {
             // What was held back for want of room: the log, the next request, the next frames.
             self.refill_wanted = matches!(self.phase, Phase::Stream(_) | Phase::WebSocket(_));
             self.more |= !self.inbox.is_empty() || matches!(self.phase, Phase::Batch(_));
+            if let Phase::Head { began: true, .. } = self.phase {
+                // It may be whole, and has waited for us.
+                self.deadline = context.now.instant + context.config.limits.head_ms;
+            }
             self.linger_if_flushed(context);
             self.end_if_nothing_is_left(context);
         }
@@ -270,17 +271,16 @@ impl Connection {
 
     /// The deadline has come.
     pub fn handle_deadline<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        let now = context.now.instant;
-        if self.write_deadline(&context.config.limits) <= now {
-            return self.close(context, CloseReason::WriteTimeout);
-        }
-        if self.deadline > now {
+        let (when, alarm) = self.alarm(&context.config.limits);
+        if when > context.now.instant {
             return;
+        }
+        if alarm == Alarm::Unsent {
+            return self.close(context, CloseReason::WriteTimeout);
         }
         match &self.phase {
             Phase::Head { began: true, .. } => {
-                let problem = TOO_SLOW;
-                self.refuse_and_close(context, Exchange::UNKNOWN, &problem);
+                self.refuse_and_close(context, Exchange::UNKNOWN, &TOO_SLOW);
                 self.phase = Phase::Flushing(CloseReason::HeadTimeout);
             }
             Phase::Head { .. } if self.requests == 0 => {
@@ -297,54 +297,20 @@ impl Connection {
         }
     }
 
-    /// The server goes away: says goodbye, if nothing is in the middle of being done.
-    pub fn drain<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        self.leaving = true;
-        // A poll is answered in its turn.
-        self.refill_wanted = matches!(self.phase, Phase::Poll(_));
-        self.leave_if_idle(context);
-    }
-
-    /// Says the goodbye that was due, unless something is in the middle of being done.
-    fn leave_if_idle<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        if !self.leaving {
-            return;
-        }
-        match &self.phase {
-            Phase::Head { .. } if !self.inbox.is_empty() => (),
-            Phase::Head { .. } if self.outbox.is_empty() => {
-                self.close(context, CloseReason::Drained);
-            }
-            Phase::Head { .. } => self.end_after_flush(context, CloseReason::Drained),
-            Phase::Batch(_) => self.drain_batch(context),
-            Phase::Stream(_) => self.drain_stream(context),
-            Phase::WebSocket(_) => self.drain_websocket(context),
-            _ => (),
-        }
-    }
-
-    /// Ends the connection and everything that it holds.
-    pub fn close<T: Topics>(&mut self, context: &mut Context<'_, T>, reason: CloseReason) {
-        if matches!(self.phase, Phase::Closed(_)) {
-            return;
-        }
-        self.leave_subscription(context);
-        self.release_upload(context);
-        self.release_batch(context);
-        self.phase = Phase::Closed(reason);
-        self.inbox = Inbox::default();
-        self.outbox = Outbox::default();
-        (self.more, self.refill_wanted, self.busy) = (false, false, false);
-    }
-
     /// When [`Connection::handle_deadline`] should be called.
     pub fn deadline(&self, limits: &Limits) -> Instant {
-        let write = self.write_deadline(limits);
+        self.alarm(limits).0
+    }
+
+    /// When time is up, and for what.
+    fn alarm(&self, limits: &Limits) -> (Instant, Alarm) {
+        let unsent = self.progress_at + limits.write_progress_ms;
         match self.phase {
-            Phase::Closed(_) => Instant::NEVER,
-            Phase::Upload(_) => self.deadline.min(write),
-            _ if write != Instant::NEVER => write,
-            _ => self.deadline,
+            Phase::Closed(_) => (Instant::NEVER, Alarm::Phase),
+            // A body has to arrive whatever is owed; all else waits until the peer takes what it is owed.
+            Phase::Upload(_) if self.deadline < unsent => (self.deadline, Alarm::Phase),
+            _ if unsent != Instant::NEVER => (unsent, Alarm::Unsent),
+            _ => (self.deadline, Alarm::Phase),
         }
     }
 
@@ -358,10 +324,6 @@ impl Connection {
         }
     }
 
-    fn write_deadline(&self, limits: &Limits) -> Instant {
-        self.progress_at + limits.write_progress_ms
-    }
-
     /// Whether bytes that the peer sends can be taken now.
     pub fn wants_read(&self, limits: &Limits) -> bool {
         let has_room = self.outbox.len() < limits.outbox_bytes_max;
@@ -372,7 +334,9 @@ impl Connection {
             }
             Phase::Batch(batch) if batch.is_whole() => self.inbox.len() < PIPELINE_BYTES_MAX,
             Phase::Batch(batch) => has_room && batch.wants_read(),
-            Phase::WebSocket(websocket) => has_room && websocket.wants_read(),
+            Phase::WebSocket(websocket) => {
+                has_room && websocket.wants_read() && self.inbox.len() < PIPELINE_BYTES_MAX
+            }
             Phase::Upload(_) | Phase::Stream(_) | Phase::Lingering { .. } => true,
             Phase::Closed(_) => false,
         }
@@ -438,345 +402,4 @@ impl Connection {
     pub fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Flushing(_) | Phase::Lingering { .. } | Phase::Closed(_))
     }
-
-    fn consume_inbox<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        let mut inbox = std::mem::take(&mut self.inbox);
-        let used = self.consume(context, inbox.unread_mut());
-        inbox.consume(used);
-        if !matches!(self.phase, Phase::Closed(_)) {
-            self.inbox = inbox;
-        }
-    }
-
-    /// Parses as much of `input` as can be acted on now; returns how many bytes were taken.
-    fn consume<T: Topics>(&mut self, context: &mut Context<'_, T>, input: &mut [u8]) -> usize {
-        let mut used = 0;
-        let mut requests = 0;
-        loop {
-            let is_head = matches!(self.phase, Phase::Head { .. });
-            if is_head && requests == REQUESTS_PER_TURN {
-                self.more = true;
-                return used;
-            }
-            match self.step(context, &mut input[used..]) {
-                Step::Took(count) => used += count,
-                Step::Wait => return used,
-            }
-            requests += usize::from(is_head);
-        }
-    }
-
-    fn step<T: Topics>(&mut self, context: &mut Context<'_, T>, input: &mut [u8]) -> Step {
-        match &mut self.phase {
-            Phase::Head { .. } => self.read_head(context, input),
-            Phase::Upload(_) => took(self.read_upload(context, input), input),
-            Phase::Batch(_) => {
-                let used = self.read_batch(context, input);
-                if used == 0 { Step::Wait } else { Step::Took(used) }
-            }
-            Phase::WebSocket(_) => {
-                let used = self.read_frames(context, input);
-                if used == 0 { Step::Wait } else { Step::Took(used) }
-            }
-            Phase::Stream(_) => {
-                self.take_stream_input(context, input.len());
-                took(input.len(), input)
-            }
-            Phase::Lingering { left, reason, .. } => {
-                let reason = *reason;
-                *left = left.saturating_sub(u32::try_from(input.len()).unwrap_or(u32::MAX));
-                if *left == 0 {
-                    self.close(context, reason);
-                }
-                took(input.len(), input)
-            }
-            Phase::Closed(_) => took(input.len(), input),
-            Phase::Awaiting(_) | Phase::Metrics(_) | Phase::Poll(_) | Phase::Flushing(_) => {
-                Step::Wait
-            }
-        }
-    }
-
-    fn read_head<T: Topics>(&mut self, context: &mut Context<'_, T>, input: &[u8]) -> Step {
-        let Phase::Head { search, .. } = &mut self.phase else { return Step::Wait };
-        if input.is_empty() || self.outbox.len() >= context.config.limits.outbox_bytes_max {
-            return Step::Wait;
-        }
-        let limits = HeadLimits {
-            head_bytes_max: context.config.limits.head_bytes_max,
-            target_bytes_max: context.config.limits.target_bytes_max,
-            fields_max: usize::from(context.config.limits.fields_max),
-        };
-        let found = match search.find_end(input, &limits) {
-            Ok(None) => return Step::Wait,
-            Ok(Some(length)) => parse_head(&input[..length], &limits).map(|head| (length, head)),
-            Err(error) => Err(error),
-        };
-        let (length, head) = match found {
-            Ok(found) => found,
-            Err(error) => {
-                self.refuse_and_close(context, Exchange::UNKNOWN, &Problem::from(error));
-                return Step::Wait;
-            }
-        };
-        self.requests += 1;
-        context.counters.requests += 1;
-        match route::exchange(&head, context.config) {
-            Err(problem) => {
-                self.refuse_request(context, Exchange::of(&head), head.framing, &problem);
-            }
-            Ok(exchange) => match route::route(&head, context.config) {
-                Err(problem) => self.refuse_request(context, exchange, head.framing, &problem),
-                Ok(route) => self.begin(context, exchange, route, head.framing),
-            },
-        }
-        Step::Took(length)
-    }
-
-    /// Begins what a request asks for, its body first.
-    fn begin<T: Topics>(
-        &mut self,
-        context: &mut Context<'_, T>,
-        exchange: Exchange,
-        route: Route,
-        framing: Framing,
-    ) {
-        if self.surplus != Surplus::No {
-            return self.refuse_surplus(context, exchange, route, framing);
-        }
-        match (route, framing) {
-            (Route::Publish(publish), framing) => {
-                self.begin_publish(context, exchange, *publish, framing);
-            }
-            (Route::Batch, framing) => self.begin_batch(context, exchange, framing),
-            (Route::WebSocket(_), Framing::Length(1..) | Framing::Chunked) => {
-                // What follows the head would be a body to one reader and frames to another.
-                let problem = Problem::bad_request("An opening handshake has no body.");
-                self.refuse_and_close(context, exchange, &problem);
-            }
-            (route, Framing::None | Framing::Length(0)) => self.carry_out(context, exchange, route),
-            (route, framing) => self.begin_drop(context, exchange, route, framing),
-        }
-    }
-
-    /// Does what a request asks for; its body, if it had one, is gone.
-    fn carry_out<T: Topics>(
-        &mut self,
-        context: &mut Context<'_, T>,
-        exchange: Exchange,
-        route: Route,
-    ) {
-        match route {
-            Route::Read(read) => match read.wire {
-                route::ReadWire::ShortPoll | route::ReadWire::LongPoll { .. } => {
-                    self.begin_poll(context, exchange, read);
-                }
-                route::ReadWire::EventStream { .. } | route::ReadWire::Ndjson => {
-                    self.begin_stream(context, exchange, read);
-                }
-            },
-            Route::Head(topics) => self.begin_head_request(context, exchange, topics),
-            Route::WebSocket(handshake) => self.begin_websocket(context, exchange, *handshake),
-            Route::Delete(topic) => self.begin_delete(context, exchange, topic),
-            Route::Options(methods) => {
-                let exchange = self.settled(context, exchange);
-                self.outbox.write(|out| respond::options(out, context, &exchange, methods));
-                self.finish(context, exchange);
-            }
-            Route::Page(Page::Metrics) => {
-                self.phase = Phase::Metrics(exchange);
-                self.deadline = Instant::NEVER;
-                context.metrics_wanted.push(context.key);
-            }
-            Route::Page(page) => self.answer_page(context, exchange, page),
-            Route::Publish(_) | Route::Batch => unreachable!("they have bodies, see begin"),
-        }
-    }
-
-    /// Refuses a connection that is one too many, on the wire that it asked for.
-    fn refuse_surplus<T: Topics>(
-        &mut self,
-        context: &mut Context<'_, T>,
-        mut exchange: Exchange,
-        route: Route,
-        framing: Framing,
-    ) {
-        let problem = if self.surplus == Surplus::Address {
-            Problem::for_now(
-                Status::TOO_MANY_REQUESTS,
-                "Too many connections from this address. Close some, or come back later.",
-            )
-        } else {
-            Problem::for_now(
-                Status::UNAVAILABLE,
-                "The server has as many connections as it may. Come back later.",
-            )
-        };
-        exchange.persistent = false;
-        match route {
-            Route::Read(read) => self.refuse_read(context, exchange, read.wire, &problem),
-            Route::WebSocket(handshake)
-                if matches!(framing, Framing::None | Framing::Length(0)) =>
-            {
-                self.refuse_websocket(context, exchange, &handshake);
-            }
-            _ => self.refuse_and_close(context, exchange, &problem),
-        }
-    }
-
-    /// Refuses a request whose head was understood: what follows its body may still be served.
-    fn refuse_request<T: Topics>(
-        &mut self,
-        context: &mut Context<'_, T>,
-        exchange: Exchange,
-        framing: Framing,
-        problem: &Problem,
-    ) {
-        match framing {
-            Framing::None | Framing::Length(0) => self.refuse(context, exchange, problem),
-            Framing::Length(_) | Framing::Chunked => {
-                self.refuse_and_close(context, exchange, problem);
-            }
-        }
-    }
-
-    /// Answers with a refusal and goes on to the next request.
-    fn refuse<T: Topics>(
-        &mut self,
-        context: &mut Context<'_, T>,
-        exchange: Exchange,
-        problem: &Problem,
-    ) {
-        let exchange = self.settled(context, exchange);
-        self.outbox.write(|out| respond::refusal(out, context, &exchange, problem));
-        self.finish(context, exchange);
-    }
-
-    /// Answers with a refusal and closes: nobody knows where the next request begins.
-    fn refuse_and_close<T: Topics>(
-        &mut self,
-        context: &mut Context<'_, T>,
-        mut exchange: Exchange,
-        problem: &Problem,
-    ) {
-        exchange.persistent = false;
-        self.outbox.write(|out| respond::refusal(out, context, &exchange, problem));
-        self.end_after_flush(context, CloseReason::Refused);
-    }
-
-    /// The exchange, with what is known only now about the connection's persistence.
-    fn settled<T>(&self, context: &Context<'_, T>, mut exchange: Exchange) -> Exchange {
-        exchange.persistent = self.persists(context, &exchange);
-        exchange
-    }
-
-    /// Whether the connection goes on after this answer.
-    fn persists<T>(&self, context: &Context<'_, T>, exchange: &Exchange) -> bool {
-        exchange.persistent
-            && !context.draining
-            && self.requests < context.config.limits.requests_max
-            && self.surplus == Surplus::No
-    }
-
-    /// The answer is written: goes on to the next request, or ends.
-    fn finish<T: Topics>(&mut self, context: &mut Context<'_, T>, exchange: Exchange) {
-        if exchange.persistent {
-            self.phase = Phase::Head { search: HeadSearch::default(), began: false };
-            self.deadline = context.now.instant + context.config.limits.keep_alive_ms;
-        } else {
-            self.end_after_flush(context, CloseReason::Finished);
-        }
-    }
-
-    /// Sends what is owed and closes, for `reason`.
-    fn end_after_flush<T: Topics>(&mut self, context: &mut Context<'_, T>, reason: CloseReason) {
-        self.phase = Phase::Flushing(reason);
-        self.deadline = Instant::NEVER;
-        self.linger_if_flushed(context);
-    }
-
-    fn linger_if_flushed<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        let Phase::Flushing(reason) = self.phase else { return };
-        if !self.outbox.is_empty() {
-            return;
-        }
-        if self.eof {
-            return self.close(context, reason);
-        }
-        self.phase = Phase::Lingering { reason, left: LINGER_BYTES_MAX, is_shut: false };
-        self.inbox = Inbox::default();
-        self.deadline = context.now.instant + context.config.limits.linger_ms;
-    }
-
-    /// After the peer's end: closes when everything that it sent was acted on and all that it asked for is
-    /// answered.
-    fn end_if_nothing_is_left<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        if !self.eof || self.more {
-            return;
-        }
-        let reason = match &self.phase {
-            Phase::Head { .. } if !self.outbox.is_empty() => return,
-            Phase::Head { .. } if self.inbox.is_empty() => CloseReason::PeerClosed,
-            Phase::Head { .. } | Phase::Upload(_) => CloseReason::PeerAborted,
-            Phase::Batch(batch) if batch.wants_read() && self.inbox.is_empty() => {
-                CloseReason::PeerAborted
-            }
-            // A poll that is answered at once is a finite answer; one that waits has lost its client.
-            Phase::Poll(poll) if poll.is_parked(context.now) => CloseReason::PeerClosed,
-            Phase::Stream(_) | Phase::WebSocket(_) => CloseReason::PeerClosed,
-            Phase::Lingering { reason, .. } => *reason,
-            _ => return,
-        };
-        self.close(context, reason);
-    }
-
-    /// Starts the head's time with its first byte.
-    fn note_head_began<T>(&mut self, context: &Context<'_, T>) {
-        if let Phase::Head { began: began @ false, .. } = &mut self.phase
-            && !self.inbox.is_empty()
-        {
-            *began = true;
-            self.deadline = context.now.instant + context.config.limits.head_ms;
-        }
-    }
-
-    /// Ends the subscription of a poll, stream or WebSocket.
-    fn leave_subscription<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        let (subscription, wire) = match &mut self.phase {
-            Phase::Poll(poll) => (poll.subscription(), Wire::Poll),
-            Phase::Stream(stream) => stream.subscription(),
-            Phase::WebSocket(websocket) => (websocket.subscription(), Wire::WebSocket),
-            _ => return,
-        };
-        subscription.close(context);
-        context.counters.subscriptions[wire as usize] -= 1;
-        // The phase is replaced by the caller; until then nothing may be ended twice.
-        self.phase = Phase::Flushing(CloseReason::Finished);
-    }
-}
-
-/// A step that takes everything; with nothing to take it waits.
-fn took(used: usize, input: &[u8]) -> Step {
-    if input.is_empty() { Step::Wait } else { Step::Took(used) }
-}
-
-impl Exchange {
-    /// For a request from a foreign origin, which is refused and told nothing.
-    fn of(head: &Head<'_>) -> Self {
-        Self {
-            head_only: head.method == Method::Head,
-            http10: head.version == Version::Http10,
-            persistent: head.persistent,
-            ..Self::UNKNOWN
-        }
-    }
-
-    /// For a request that was not understood.
-    const UNKNOWN: Self = Self {
-        head_only: false,
-        http10: false,
-        persistent: false,
-        expects_continue: false,
-        grant: Grant::Silent,
-    };
 }

@@ -72,7 +72,7 @@ impl Connection {
                 Opening::Ready => poll.start = None,
                 Opening::Refused(refusal) => {
                     let exchange = poll.exchange;
-                    self.leave_subscription(context);
+                    self.end_phase(context);
                     return self.refuse(context, exchange, &Problem::from(refusal));
                 }
             }
@@ -93,7 +93,7 @@ impl Connection {
         let (mut exchange, applied) = (poll.exchange, poll.applied);
         let page = Page::collect(context, &mut poll.subscription);
         let cursor = poll.subscription.cursor(context);
-        self.leave_subscription(context);
+        self.end_phase(context);
         exchange.persistent = self.persists(context, &exchange);
 
         let mut tail = Vec::with_capacity(cursor.len() + 32);

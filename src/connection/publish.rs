@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::problem::Problem;
+use super::request::TOO_SLOW;
 use super::respond;
 use super::route::{Exchange, Publish, Route};
 use super::{Connection, Phase};
-use crate::counters::CloseReason;
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX, TRAILERS_MAX};
 use crate::time::Instant;
 use crate::topic::{Message, Outcome, Publishing, Refusal, Ticket, TopicName, Topics};
@@ -24,6 +24,13 @@ pub(super) struct Upload {
     /// Bytes of `payload` that the worker has counted.
     counted: usize,
     began: Instant,
+}
+
+impl Upload {
+    /// What it is counted as.
+    pub(super) fn counted_bytes(&self) -> u64 {
+        self.counted as u64
+    }
 }
 
 /// What a body is read for.
@@ -138,7 +145,7 @@ impl Connection {
             Ok(used) => used,
             Err(error) => {
                 let exchange = upload.exchange;
-                self.release_upload(context);
+                self.end_phase(context);
                 self.refuse_and_close(context, exchange, &Problem::from(error));
                 return 0;
             }
@@ -157,14 +164,14 @@ impl Connection {
             self.end_upload(context);
         } else if context.counters.body_bytes > context.topics.memory_left() as u64 {
             let exchange = upload.exchange;
-            self.release_upload(context);
+            self.end_phase(context);
             self.refuse_and_close(context, exchange, &Problem::from(Refusal::MemoryUsedUp));
         }
         used
     }
 
     fn end_upload<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        let Some(upload) = self.release_upload(context) else { return };
+        let Phase::Upload(upload) = self.end_phase(context) else { return };
         let Upload { exchange, purpose, payload, .. } = *upload;
         let publish = match purpose {
             Purpose::Drop(route) => return self.carry_out(context, exchange, route),
@@ -263,27 +270,10 @@ impl Connection {
         self.finish(context, exchange);
     }
 
-    /// Takes the upload out of the phase and gives back what it was counted as.
-    pub(super) fn release_upload<T: Topics>(
-        &mut self,
-        context: &mut Context<'_, T>,
-    ) -> Option<Box<Upload>> {
-        match std::mem::replace(&mut self.phase, Phase::Flushing(CloseReason::Finished)) {
-            Phase::Upload(upload) => {
-                context.counters.body_bytes -= upload.counted as u64;
-                Some(upload)
-            }
-            phase => {
-                self.phase = phase;
-                None
-            }
-        }
-    }
-
     /// The body comes too slowly.
     pub(super) fn refuse_slow_upload<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        if let Some(upload) = self.release_upload(context) {
-            self.refuse_and_close(context, upload.exchange, &super::TOO_SLOW);
+        if let Phase::Upload(upload) = self.end_phase(context) {
+            self.refuse_and_close(context, upload.exchange, &TOO_SLOW);
         }
     }
 }

@@ -157,7 +157,7 @@ impl Connection {
             Opening::Ready => (),
             Opening::Refused(refusal) => {
                 let layout = stream.layout;
-                self.leave_subscription(context);
+                self.end_phase(context);
                 self.refuse_stream(context, exchange, layout, &Problem::from(refusal));
                 return false;
             }
@@ -197,7 +197,7 @@ impl Connection {
         let Phase::Stream(stream) = &mut self.phase else { return };
         let layout = stream.layout;
         let unopened = stream.opening.take().map(|opening| opening.1);
-        self.leave_subscription(context);
+        self.end_phase(context);
         if let Some(exchange) = unopened {
             return self.refuse_stream(context, exchange, layout, &DRAINING);
         }

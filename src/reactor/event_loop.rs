@@ -19,7 +19,7 @@ use super::system::{Readiness, System, Who};
 use crate::counters::CloseReason;
 use crate::key::ConnectionKey;
 use crate::limits::{
-    ACCEPTS_PER_TICK, READ_BYTES_PER_TICK, READS_PER_TICK, SLICES_PER_WRITE, WRITES_PER_TICK,
+    ACCEPTS_PER_TICK, READ_BYTES_PER_TICK, READS_PER_TICK, SLICES_PER_WRITE, TURNS_PER_TICK,
 };
 use crate::time::Instant;
 use crate::worker::{Letter, Worker};
@@ -409,8 +409,8 @@ impl<S: System> EventLoop<S> {
     }
 
     fn write_sockets(&mut self) {
-        for _ in 0..WRITES_PER_TICK {
-            let Some(key) = self.worker.poll_write() else { break };
+        let mut turns_left = TURNS_PER_TICK;
+        while let Some(key) = self.worker.poll_write(&mut turns_left) {
             self.write_socket(key);
         }
         while let Some(key) = self.worker.poll_shutdown() {

@@ -288,22 +288,24 @@ impl Worker {
         self.goodbyes.is_some() && self.connections.is_empty()
     }
 
-    /// The next connection that has something to send, see [`Worker::slices`]. Connections with business
-    /// of their own and deliveries of topics take turns.
-    pub fn poll_write(&mut self) -> Option<ConnectionKey> {
-        loop {
+    /// Gives connections their turns until one has something to send, which is returned (see
+    /// [`Worker::slices`]), or `turns_left` is used up. Connections with business of their own and
+    /// deliveries of topics alternate.
+    pub fn poll_write(&mut self, turns_left: &mut usize) -> Option<ConnectionKey> {
+        while *turns_left > 0 {
+            *turns_left -= 1;
             self.ready_is_next = !self.ready_is_next;
-            let from_ready = !self.ready_is_next;
-            let key = if from_ready || !self.hub.has_deliveries() {
-                self.next_ready().or_else(|| self.next_delivery())
-            } else {
+            let key = if self.ready_is_next {
                 self.next_delivery().or_else(|| self.next_ready())
+            } else {
+                self.next_ready().or_else(|| self.next_delivery())
             }?;
             self.with(key, Connection::take_turn);
             if self.entry(key).is_some_and(|entry| entry.connection.wants_write()) {
                 return Some(key);
             }
         }
+        None
     }
 
     fn next_ready(&mut self) -> Option<ConnectionKey> {
