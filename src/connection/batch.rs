@@ -74,6 +74,11 @@ impl Batch {
     pub(super) fn wants_read(&self) -> bool {
         self.stalled.is_none() && self.pending.len() < PUBLISHES_IN_FLIGHT_MAX && !self.cut
     }
+
+    /// Whether some of the body was not read yet.
+    pub(super) fn is_incomplete(&self) -> bool {
+        !self.cut && !self.reader.is_complete()
+    }
 }
 
 impl Connection {

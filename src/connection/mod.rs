@@ -171,7 +171,11 @@ impl Connection {
     pub fn handle_eof<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         self.eof = true;
         match &self.phase {
-            Phase::Upload(_) | Phase::Batch(_) => self.close(context, CloseReason::PeerAborted),
+            Phase::Upload(_) => self.close(context, CloseReason::PeerAborted),
+            // What is not parsed yet may be the rest of it: see `take_turn`.
+            Phase::Batch(batch) if batch.is_incomplete() && self.inbox.is_empty() => {
+                self.close(context, CloseReason::PeerAborted);
+            }
             Phase::Stream(_) | Phase::WebSocket(_) => self.close(context, CloseReason::PeerClosed),
             // A poll that is answered at once is a finite answer; one that waits has lost its client.
             Phase::Poll(poll) if poll.is_parked(context.now) => {
@@ -240,6 +244,10 @@ impl Connection {
             Phase::Stream(_) => self.refill_stream(context),
             Phase::WebSocket(_) => self.refill_websocket(context),
             _ => (),
+        }
+        if self.eof && !self.more {
+            // What began after the peer had closed its side ends as if the end had come now.
+            self.handle_eof(context);
         }
     }
 
