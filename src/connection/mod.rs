@@ -235,6 +235,8 @@ impl Connection {
             Phase::WebSocket(_) => self.refill_websocket(context),
             _ => (),
         }
+        // What began after the peer had closed its side ends as if the end had come now.
+        self.end_if_nothing_is_left(context);
         self.leave_if_idle(context);
     }
 
@@ -327,16 +329,16 @@ impl Connection {
     /// Whether bytes that the peer sends can be taken now.
     pub fn wants_read(&self, limits: &Limits) -> bool {
         let has_room = self.outbox.len() < limits.outbox_bytes_max;
+        let has_place = self.inbox.len() < PIPELINE_BYTES_MAX;
         match &self.phase {
             Phase::Head { .. } => has_room && self.inbox.len() < limits.head_bytes_max,
             Phase::Awaiting(_) | Phase::Metrics(_) | Phase::Poll(_) | Phase::Flushing(_) => {
-                self.inbox.len() < PIPELINE_BYTES_MAX
+                has_place
             }
-            Phase::Batch(batch) if batch.is_whole() => self.inbox.len() < PIPELINE_BYTES_MAX,
-            Phase::Batch(batch) => has_room && batch.wants_read(),
-            Phase::WebSocket(websocket) => {
-                has_room && websocket.wants_read() && self.inbox.len() < PIPELINE_BYTES_MAX
-            }
+            // What could not be taken for want of room waits in the inbox; no more is added to it.
+            Phase::Batch(batch) if batch.is_whole() => has_place,
+            Phase::Batch(batch) => has_room && has_place && batch.wants_read(),
+            Phase::WebSocket(websocket) => has_room && has_place && websocket.wants_read(),
             Phase::Upload(_) | Phase::Stream(_) | Phase::Lingering { .. } => true,
             Phase::Closed(_) => false,
         }

@@ -186,6 +186,59 @@ fn garbage_on_one_connection_changes_nothing_on_another() {
     }
 }
 
+/// A client that publishes to a topic whose owner stands still, sends `more` behind it, and closes its
+/// side. What it has got when everything is over, and the sockets that are left; `None` if the owner is
+/// another.
+fn half_closed(topic: &str, more: &str) -> Option<(Vec<u8>, usize)> {
+    let mut world = World::new(config(2, |_| ()), Weather::FAIR, 1);
+    let client = world.connect(0);
+    world.settle();
+    world.stalled[1] = true;
+    world.send(client, publish(topic, "x") + more);
+    world.finish(client);
+    for _ in 0..5 {
+        world.round();
+    }
+    let early = world.receive(client);
+    world.stalled[1] = false;
+    world.settle();
+    early.is_empty().then(|| (world.receive(client), world.open()))
+}
+
+#[test]
+fn what_begins_after_its_client_has_closed_its_side_ends() {
+    let mut requests: Vec<String> =
+        Wire::ALL.iter().map(|wire| wire.request("/topics/other")).collect();
+    requests.push(get("/topics/other?wait=20"));
+    requests.push("POST /topics/t HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nhalf".to_owned());
+    let head = "POST /topics HTTP/1.1\r\nHost: t\r\nContent-Type: application/x-ndjson\r\n";
+    requests.push(format!("{head}Content-Length: 99\r\n\r\n{{\"topic\":\"t\""));
+    for request in requests {
+        let results = (0..10).filter_map(|number| half_closed(&format!("t{number}"), &request));
+        let open: Vec<usize> = results.map(|(_, open)| open).collect();
+        assert!(open.len() > 2 && open.iter().all(|&open| open == 0), "{open:?} after {request}");
+    }
+}
+
+#[test]
+fn a_whole_batch_is_carried_out_though_its_client_has_closed_its_side() {
+    let head = "POST /topics HTTP/1.1\r\nHost: t\r\nContent-Type: application/x-ndjson\r\n";
+    for number in 0..10 {
+        let topic = format!("t{number}");
+        let body = format!("{{\"topic\":\"{topic}\",\"data\":\"x\"}}\n").repeat(200);
+        let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        let mut world = World::new(config(2, |_| ()), Weather::FAIR, 1);
+        let client = world.connect(0);
+        world.send(client, request);
+        world.finish(client);
+        world.settle();
+        let answers = take_answers(&mut world.receive(client));
+        let lines = String::from_utf8(answers[0].body.clone()).expect("text");
+        assert_eq!(lines.matches("\"id\"").count(), 200, "{topic}");
+        assert_eq!(world.open(), 0);
+    }
+}
+
 #[test]
 fn reports_about_a_connection_that_is_gone_do_not_reach_the_one_in_its_slot() {
     let mut world = World::new(config(1, |_| ()), Weather::FAIR, 1);

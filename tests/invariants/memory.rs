@@ -56,6 +56,38 @@ fn subscribers_that_never_read_cost_an_outbox_each_however_much_is_published() {
 }
 
 #[test]
+fn a_client_that_asks_for_a_long_log_and_does_not_read_it_costs_an_outbox() {
+    let (window, outbox, size) = (4_096, 8_192, 1_000);
+    let config = config(1, |limits| limits.outbox_bytes_max = outbox);
+    let mut world = World::new(config, Weather { window, ..Weather::FAIR }, 2);
+    let publisher = world.connect(0);
+    let thousand = publish("t", &"x".repeat(size)).repeat(1_000);
+    ask(&mut world, publisher, &thousand, 1_000);
+    let stuck = Wire::ALL.map(|wire| {
+        let client = world.connect(0);
+        world.send(client, wire.request("/topics/t?after=earliest"));
+        (client, Reader::new(wire))
+    });
+    world.settle();
+    // All of it is trimmed: what they get all the same had been queued for them.
+    ask(&mut world, publisher, &thousand.repeat(2), 2_000);
+    for (client, mut reader) in stuck {
+        let (mut messages, mut is_told) = (0, false);
+        while !is_told {
+            let bytes = world.receive_some(client, 100);
+            assert!(!bytes.is_empty(), "something is owed");
+            for told in reader.take(&bytes) {
+                is_told |= matches!(told, Told::Gap(_) | Told::Close(4001, _));
+                messages += usize::from(!is_told && matches!(told, Told::Message(_)));
+            }
+            world.settle();
+        }
+        assert!(messages > 5, "{messages} messages before the gap");
+        assert!(messages * size < window + outbox + 2 * size, "{messages} messages before the gap");
+    }
+}
+
+#[test]
 fn two_hundred_clients_that_do_not_read_cost_the_real_server_little() {
     let server = Binary::start(&["--workers", "2", "--write-progress", "600"]);
     let unread: Vec<Socket> = (0..200)

@@ -1,6 +1,6 @@
 //! The tick: edge-triggered readiness is not lost, nothing spins, budgets hold (invariant 3).
 
-use tidings::limits::ACCEPTS_PER_TICK;
+use tidings::limits::{ACCEPTS_PER_TICK, PIPELINE_BYTES_MAX, READ_BYTES_PER_TICK};
 use tidings::reactor::{Readiness, Who};
 
 use crate::client::{Reader, Told, Wire, frame, get, publish, take_answers};
@@ -57,6 +57,65 @@ fn what_a_client_sends_while_it_does_not_read_is_taken_when_it_reads_again() {
     }
     let expected: Vec<Told> = (0..count).map(|number| Told::Message(number.to_string())).collect();
     assert_eq!(told, expected, "its own messages come back, all of them");
+}
+
+#[test]
+fn commands_are_not_read_while_their_answers_are_not() {
+    let weather = Weather { window: 500, ..Weather::FAIR };
+    let mut world = World::new(config(1, |limits| limits.outbox_bytes_max = 1_000), weather, 1);
+    let client = world.connect(0);
+    world.send(client, Wire::Json.request("/topics/t"));
+    world.settle();
+    let mut reader = Reader::new(Wire::Json);
+    reader.take(&world.receive(client));
+    let count = 10_000;
+    for _ in 0..count {
+        world.send(client, frame(1, br#"{"type":"ping"}"#));
+    }
+    let sent = world.unread(client);
+    world.settle();
+    let (mut pongs, each) = (0, sent / count);
+    loop {
+        // What is read and not answered fits one read and what may be pipelined, all the time.
+        let held = sent - world.unread(client) - pongs * each;
+        assert!(held < READ_BYTES_PER_TICK + 2 * PIPELINE_BYTES_MAX, "{held} bytes are held");
+        let bytes = world.receive(client);
+        if bytes.is_empty() {
+            break;
+        }
+        let told = reader.take(&bytes);
+        pongs += told.iter().filter(|told| **told == Told::Other("pong".to_owned())).count();
+        world.settle();
+    }
+    assert_eq!(pongs, count);
+}
+
+#[test]
+fn a_large_message_arrives_whole_in_whatever_pieces() {
+    for step_max in [1_000, 5_000, usize::MAX] {
+        let weather = Weather { step_max, ..Weather::FAIR };
+        let mut world = World::new(config(1, |_| ()), weather, 1);
+        let client = world.connect(0);
+        world.send(client, Wire::Raw.request("/topics/t"));
+        world.settle();
+        let mut reader = Reader::new(Wire::Raw);
+        reader.take(&world.receive(client));
+        let text = "x".repeat(60_000);
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            world.send(client, frame(1, text.as_bytes()));
+            world.settle();
+            loop {
+                let bytes = world.receive(client);
+                if bytes.is_empty() {
+                    break;
+                }
+                told.extend(reader.take(&bytes));
+                world.settle();
+            }
+        }
+        assert!(told == vec![Told::Message(text); 3], "in steps of {step_max}");
+    }
 }
 
 #[test]

@@ -182,10 +182,9 @@ impl Net {
         percent > 0 && self.random.u8(0..100) < percent
     }
 
-    /// Whether reading would not say `WouldBlock`.
+    /// Whether there are bytes to read. The end behind them is news once, and may come with them.
     fn is_readable(&self, pipe: usize) -> bool {
-        let pipe = &self.pipes[pipe];
-        !pipe.to_server.is_empty() || pipe.finished || pipe.reset
+        !self.pipes[pipe].to_server.is_empty()
     }
 
     fn is_writable(&self, pipe: usize) -> bool {
@@ -336,6 +335,7 @@ impl System for Sim {
         }
         if blocks || pipe.to_server.is_empty() && !pipe.finished {
             pipe.read.armed = true;
+            pipe.hang_up_is_news |= pipe.finished;
             return would_block();
         }
         let most = if step == usize::MAX { buffer.len() } else { most };
