@@ -1,6 +1,9 @@
 //! One test for each bug that was found: what happened, told as what must not happen again.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::io::IoSlice;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -36,7 +39,8 @@ impl World {
     }
 
     fn connect(&mut self) -> ConnectionKey {
-        self.worker.handle_accept("127.0.0.1:9".parse().unwrap()).unwrap()
+        let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+        self.worker.handle_accept(peer).expect("there is room")
     }
 
     fn send(&mut self, key: ConnectionKey, text: &str) {
@@ -61,7 +65,7 @@ impl World {
             }
             self.worker.handle_written(other, count);
         }
-        String::from_utf8(taken).unwrap()
+        String::from_utf8_lossy(&taken).into_owned()
     }
 
     fn take(&mut self, key: ConnectionKey) -> String {
@@ -133,4 +137,157 @@ fn a_topic_with_much_to_replay_does_not_starve_the_others() {
     let key = world.connect();
     world.send(key, "GET /topics/a,b HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(world.take(key).contains("\"topic\":\"b\""));
+}
+
+fn batch(body: &str) -> String {
+    format!(
+        "POST /topics HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n\
+         Transfer-Encoding: chunked\r\n\r\n{body}"
+    )
+}
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+#[test]
+fn a_batch_holds_no_more_lines_than_one_piece_of_its_body() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    world.send(key, &batch(""));
+    world.take(key);
+    let lines = 20_000;
+    let body = chunk(&"x\n".repeat(lines));
+    let mut reports = String::new();
+    for piece in body.as_bytes().chunks(8_000) {
+        // It is answered slowly, and only sends what is taken.
+        while !world.worker.wants_read(key) {
+            reports += &world.take(key);
+        }
+        world.send(key, std::str::from_utf8(piece).expect("ASCII"));
+        assert!(world.worker.counters().body_bytes <= 16 * 1024);
+    }
+    world.send(key, "0\r\n\r\n");
+    reports += &world.take(key);
+    assert_eq!(reports.matches("\"line\":").count(), lines);
+    assert!(reports.ends_with("0\r\n\r\n"));
+    assert_eq!(world.worker.counters().body_bytes, 0);
+}
+
+#[test]
+fn an_overlong_last_line_is_reported_when_the_body_ends_behind_it() {
+    let mut world = World::new(Limits { body_bytes_max: 100, ..Limits::default() });
+    let key = world.connect();
+    world.send(key, &batch(&chunk(&"x".repeat(200))));
+    world.send(key, "0\r\n\r\n");
+    assert!(world.take(key).contains("{\"line\":1,\"error\":{\"title\":\"Content Too Large\""));
+}
+
+#[test]
+fn a_client_that_closes_its_side_behind_a_whole_batch_gets_every_report() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    // So many that it has to pause until it is read.
+    let lines = 5_000;
+    world.send(key, &batch(&(chunk(&"x\n".repeat(lines)) + "0\r\n\r\n")));
+    world.worker.handle_eof(key);
+    assert_eq!(world.take(key).matches("\"line\":").count(), lines);
+    assert!(!world.is_open(key));
+}
+
+#[test]
+fn a_client_that_closes_its_side_in_the_middle_of_a_body_is_gone() {
+    let mut world = World::new(Limits::default());
+    let batch = batch(&chunk("x\n"));
+    for text in ["POST /topics/t HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx", &batch] {
+        let key = world.connect();
+        world.send(key, text);
+        world.worker.handle_eof(key);
+        world.take(key);
+        assert!(!world.is_open(key));
+    }
+    assert_eq!(world.worker.counters().body_bytes, 0);
+}
+
+#[test]
+fn a_drain_ends_whatever_a_connection_was_in_the_middle_of_when_it_was_told() {
+    let answer_owed = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let half_a_head = "GET /topics/t HTTP/1.1\r\nAccept: text/event-stream\r\nHo";
+    for (before, after) in [(answer_owed, ""), (half_a_head, "st: a\r\n\r\n")] {
+        let mut world = World::new(Limits::default());
+        let key = world.connect();
+        world.send(key, before);
+        world.worker.begin_drain();
+        world.pass(100);
+        world.send(key, after);
+        let answer = world.take(key);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("tidings:drain") || answer.ends_with("ok\n"), "{answer}");
+        world.worker.handle_eof(key);
+        assert!(world.worker.is_drained());
+    }
+}
+
+#[test]
+fn a_topic_is_remembered_for_its_idle_time_after_its_last_message_has_aged() {
+    let mut world = World::new(Limits::default());
+    world.publish("t", "1");
+    let poll = |world: &mut World, after: &str| {
+        let key = world.connect();
+        world.send(key, &format!("GET /topics/t?after={after} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        world.take(key)
+    };
+    let answer = poll(&mut world, "earliest");
+    let cursor = answer.split("\"cursor\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    world.pass(3_700_000);
+    let answer = poll(&mut world, cursor.expect("a poll has a cursor"));
+    assert!(!answer.contains("gap"), "{answer}");
+}
+
+/// Opens a WebSocket for `tidings.json`.
+fn open_websocket(world: &mut World) -> ConnectionKey {
+    let key = world.connect();
+    world.send(
+        key,
+        "GET /topics HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: tidings.json\r\n\r\n",
+    );
+    assert!(world.take(key).contains("\"open\""));
+    key
+}
+
+/// Sends a command in a frame masked with zeros; returns what comes back.
+fn command(world: &mut World, key: ConnectionKey, text: &str) -> String {
+    let length = u8::try_from(text.len()).expect("a short command");
+    let mut frame = vec![0x81, 0x80 | 126, 0, length, 0, 0, 0, 0];
+    if length < 126 {
+        frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+    }
+    frame.extend_from_slice(text.as_bytes());
+    world.worker.handle_bytes(key, &mut frame);
+    world.take(key)
+}
+
+#[test]
+fn a_refused_command_leaves_the_topics_that_were_subscribed_to() {
+    let mut world = World::new(Limits { topics_max: 1, ..Limits::default() });
+    let key = open_websocket(&mut world);
+    assert!(command(&mut world, key, r#"{"type":"subscribe","topic":"a"}"#).contains("subscribed"));
+    let both = r#"{"type":"subscribe","topics":["a","b"],"after":"earliest"}"#;
+    assert!(command(&mut world, key, both).contains("\"status\":503"));
+    let publish = r#"{"type":"publish","topic":"a","data":"hi"}"#;
+    assert!(command(&mut world, key, publish).contains("\"data\":\"hi\""));
+}
+
+#[test]
+fn subscribing_anew_to_as_many_topics_as_one_may_is_allowed() {
+    let mut world = World::new(Limits { topics_per_connection: 2, ..Limits::default() });
+    let key = open_websocket(&mut world);
+    let both = r#"{"type":"subscribe","topics":["a","b"],"after":"earliest"}"#;
+    for _ in 0..2 {
+        assert!(command(&mut world, key, both).contains("subscribed"));
+    }
+    let third = r#"{"type":"subscribe","topic":"c"}"#;
+    assert!(command(&mut world, key, third).contains("\"status\":400"));
 }

@@ -14,6 +14,10 @@ const QUIET: Duration = Duration::from_millis(300);
 /// Nothing takes longer than this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// An idle WebSocket's ping, and the answer: masked with nothing.
+const PING: [u8; 2] = [0x89, 0];
+const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
+
 /// Open connections to one server.
 pub(crate) struct Swarm {
     server: SocketAddr,
@@ -69,7 +73,12 @@ impl Swarm {
                 loop {
                     match stream.read(&mut self.buffer) {
                         Ok(0) => panic!("the server closed a connection"),
-                        Ok(count) => take(&self.buffer[..count]),
+                        Ok(count) => {
+                            take(&self.buffer[..count]);
+                            if self.buffer[..count] == PING {
+                                stream.write_all(&PONG).unwrap();
+                            }
+                        }
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                         Err(error) => panic!("{error}"),
                     }

@@ -13,7 +13,7 @@ use crate::counters::CloseReason;
 use crate::limits::PUBLISHES_IN_FLIGHT_MAX;
 use crate::time::Now;
 use crate::topic::{
-    EventName, IdempotencyKey, Message, Outcome, Publishing, Ticket, TopicName, Topics,
+    EventName, IdempotencyKey, Message, Outcome, Publishing, Refusal, Ticket, TopicName, Topics,
 };
 use crate::wire::command::{Draft, parse_line};
 use crate::wire::envelope::Object;
@@ -21,6 +21,11 @@ use crate::wire::http1::{BodyReader, Framing, LAST_CHUNK, Status, encode_chunk_s
 
 /// Bytes of the body that are decoded in one step.
 const ROOM: usize = 16 * 1024;
+
+const LINE_TOO_LONG: Problem = Problem::new(
+    Status::CONTENT_TOO_LARGE,
+    "The line is longer than a message may be (--body-bytes-max).",
+);
 
 /// A batch under way. Its head is answered before its first line is read.
 #[derive(Debug)]
@@ -35,8 +40,8 @@ pub(super) struct Batch {
     counted: usize,
     /// Lines taken.
     lines: u64,
-    /// The rest of an overlong line is being skipped.
-    skipping: bool,
+    /// The rest of a line is being skipped, because of this.
+    skipping: Option<Problem>,
     pending: Pending<Label>,
     stalled: Option<Ready>,
     /// Nothing more is read: the body was malformed, or the server goes away.
@@ -71,8 +76,26 @@ impl Ready {
 }
 
 impl Batch {
-    pub(super) fn wants_read(&self) -> bool {
+    /// Whether another line can be taken.
+    fn has_room(&self) -> bool {
         self.stalled.is_none() && self.pending.len() < PUBLISHES_IN_FLIGHT_MAX && !self.cut
+    }
+
+    /// Whether there is, or may be, a whole line in `text`.
+    fn has_line(&self) -> bool {
+        let has_rest = !self.text.is_empty() || self.skipping.is_some();
+        self.searched < self.text.len() || (self.reader.is_complete() && has_rest)
+    }
+
+    /// Whether more of the body can be taken. Not before every line that is here was: `text` holds one
+    /// line that is not whole, or [`ROOM`] bytes.
+    pub(super) fn wants_read(&self) -> bool {
+        !self.is_whole() && self.has_room() && !self.has_line()
+    }
+
+    /// Whether the body has been read to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.reader.is_complete()
     }
 }
 
@@ -113,7 +136,7 @@ impl Connection {
             searched: 0,
             counted: 0,
             lines: 0,
-            skipping: false,
+            skipping: None,
             pending: Pending::default(),
             stalled: None,
             cut: false,
@@ -142,8 +165,15 @@ impl Connection {
                 }
             }
         }
-        self.take_lines(context);
-        self.report_lines(context);
+        // Reporting on lines makes room for more of them.
+        loop {
+            self.take_lines(context);
+            self.report_lines(context);
+            let Phase::Batch(batch) = &self.phase else { break };
+            if !batch.has_room() || !batch.has_line() || self.outbox.len() >= most {
+                break;
+            }
+        }
         used
     }
 
@@ -151,7 +181,8 @@ impl Connection {
     fn take_lines<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         let longest = context.config.limits.body_bytes_max;
         while let Phase::Batch(batch) = &mut self.phase
-            && batch.wants_read()
+            && batch.has_room()
+            && batch.has_line()
         {
             let end = batch.text[batch.searched..].iter().position(|&byte| byte == b'\n');
             let line = match end {
@@ -161,26 +192,28 @@ impl Connection {
                     batch.searched = 0;
                     line
                 }
-                None if batch.reader.is_complete() && !batch.text.is_empty() => {
+                None if batch.reader.is_complete() => {
                     batch.searched = 0;
                     std::mem::take(&mut batch.text)
                 }
                 None => {
-                    batch.searched = batch.text.len();
-                    if batch.skipping || batch.text.len() > longest {
-                        batch.skipping = true;
-                        (batch.text, batch.searched) = (Vec::new(), 0);
+                    let waiting = context.counters.body_bytes - batch.counted as u64;
+                    let memory = waiting + batch.text.len() as u64;
+                    if batch.text.len() > longest {
+                        batch.skipping.get_or_insert(LINE_TOO_LONG);
+                    } else if memory > context.topics.memory_left() as u64 {
+                        batch.skipping.get_or_insert(Problem::from(Refusal::MemoryUsedUp));
                     }
+                    if batch.skipping.is_some() {
+                        batch.text = Vec::new();
+                    }
+                    batch.searched = batch.text.len();
                     break;
                 }
             };
             batch.lines += 1;
-            let too_long = std::mem::take(&mut batch.skipping) || line.len() > longest;
-            if too_long {
-                let problem = Problem::new(
-                    Status::CONTENT_TOO_LARGE,
-                    "The line is longer than a message may be (--body-bytes-max).",
-                );
+            let too_long = (line.len() > longest).then_some(LINE_TOO_LONG);
+            if let Some(problem) = batch.skipping.take().or(too_long) {
                 let label = Label { line: batch.lines, topic: None };
                 batch.pending.push(label, Some(Err(problem)));
             } else if !line.trim_ascii().is_empty() {
@@ -250,7 +283,7 @@ impl Connection {
         }
         self.send_lines(context, &lines);
         let Phase::Batch(batch) = &mut self.phase else { return };
-        let is_read = batch.cut || (batch.reader.is_complete() && batch.text.is_empty());
+        let is_read = batch.cut || (batch.is_whole() && !batch.has_line());
         if is_read && batch.pending.is_empty() && batch.stalled.is_none() {
             let exchange = batch.exchange;
             let reason = match (batch.cut, context.draining) {

@@ -25,10 +25,6 @@ pub(super) enum Label {
     },
 }
 
-const TOO_MANY_TOPICS: Problem = Problem::bad_request(
-    "Too many topics for one connection. Unsubscribe from some, or open another.",
-);
-
 impl Connection {
     /// Carries out one command.
     pub(super) fn handle_command<T: Topics>(&mut self, context: &mut Context<'_, T>, text: &str) {
@@ -66,21 +62,17 @@ impl Connection {
         let topics = parse_names(topics)?;
         let most = usize::from(context.config.limits.topics_per_connection);
         let Phase::WebSocket(websocket) = &mut self.phase else { return Ok(()) };
-        let mut added: Vec<TopicName> = Vec::new();
+        let subscription = &mut websocket.subscription;
+        let fresh = topics.iter().filter(|topic| !subscription.has(context, topic)).count();
+        if subscription.len() + fresh > most {
+            return Err(Problem::bad_request(
+                "Too many topics for one connection. Unsubscribe from some, or open another.",
+            ));
+        }
         for topic in &topics {
-            let problem = match websocket.subscription.add(context, topic) {
-                Ok(false) => continue,
-                Ok(true) => {
-                    added.push(topic.clone());
-                    (websocket.subscription.len() > most).then_some(TOO_MANY_TOPICS)
-                }
-                Err(refusal) => Some(Problem::from(refusal)),
-            };
-            if let Some(problem) = problem {
-                for topic in &added {
-                    websocket.subscription.remove(context, topic);
-                }
-                return Err(problem);
+            if let Err(refusal) = subscription.add(context, topic) {
+                subscription.remove_fresh(context);
+                return Err(Problem::from(refusal));
             }
         }
         let start = match (after, last) {
@@ -88,9 +80,10 @@ impl Connection {
             (None, Some(last)) => Start::Last(last),
             (None, None) => Start::Latest,
         };
-        let moves = after.is_some() || last.is_some();
-        let asked = Asked::Command { request, topics, added, moves };
-        websocket.opening = Some(Box::new(Beginning { start, asked }));
+        let is_placed = after.is_some() || last.is_some();
+        let again = if is_placed { topics.clone() } else { Vec::new() };
+        let asked = Asked::Command(request, topics);
+        websocket.opening = Some(Box::new(Beginning { start, asked, again }));
         self.refill_wanted = true;
         Ok(())
     }

@@ -79,6 +79,8 @@ pub struct Connection {
     refill_wanted: bool,
     /// A publish waits for room on its way to the owner.
     busy: bool,
+    /// The server goes away, and this connection as soon as it is not in the middle of something.
+    leaving: bool,
     /// It is beyond the number of connections allowed and only gets a refusal.
     surplus: Surplus,
 }
@@ -151,6 +153,7 @@ impl Connection {
             more: false,
             refill_wanted: false,
             busy: false,
+            leaving: false,
             surplus,
         }
     }
@@ -166,21 +169,13 @@ impl Connection {
             self.consume_inbox(context);
         }
         self.note_head_began(context);
+        self.end_if_nothing_is_left(context);
     }
 
     /// The peer has closed its sending side.
     pub fn handle_eof<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         self.eof = true;
-        match &self.phase {
-            Phase::Upload(_) | Phase::Batch(_) => self.close(context, CloseReason::PeerAborted),
-            Phase::Stream(_) | Phase::WebSocket(_) => self.close(context, CloseReason::PeerClosed),
-            // A poll that is answered at once is a finite answer; one that waits has lost its client.
-            Phase::Poll(poll) if poll.is_parked(context.now) => {
-                self.close(context, CloseReason::PeerClosed);
-            }
-            Phase::Lingering { reason, .. } => self.close(context, *reason),
-            _ => self.end_if_nothing_is_left(context),
-        }
+        self.end_if_nothing_is_left(context);
     }
 
     /// The operating system reported an error on the socket.
@@ -229,6 +224,7 @@ impl Connection {
         if std::mem::take(&mut self.more) {
             self.consume_inbox(context);
             self.note_head_began(context);
+            self.end_if_nothing_is_left(context);
         }
         self.refill_wanted = false;
         match &self.phase {
@@ -242,6 +238,7 @@ impl Connection {
             Phase::WebSocket(_) => self.refill_websocket(context),
             _ => (),
         }
+        self.leave_if_idle(context);
     }
 
     /// `count` bytes of [`Connection::slices`] were sent.
@@ -302,12 +299,24 @@ impl Connection {
 
     /// The server goes away: says goodbye, if nothing is in the middle of being done.
     pub fn drain<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        self.leaving = true;
+        // A poll is answered in its turn.
+        self.refill_wanted = matches!(self.phase, Phase::Poll(_));
+        self.leave_if_idle(context);
+    }
+
+    /// Says the goodbye that was due, unless something is in the middle of being done.
+    fn leave_if_idle<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        if !self.leaving {
+            return;
+        }
         match &self.phase {
-            Phase::Head { began: false, .. } if self.outbox.is_empty() => {
+            Phase::Head { .. } if !self.inbox.is_empty() => (),
+            Phase::Head { .. } if self.outbox.is_empty() => {
                 self.close(context, CloseReason::Drained);
             }
+            Phase::Head { .. } => self.end_after_flush(context, CloseReason::Drained),
             Phase::Batch(_) => self.drain_batch(context),
-            Phase::Poll(_) => self.refill_wanted = true,
             Phase::Stream(_) => self.drain_stream(context),
             Phase::WebSocket(_) => self.drain_websocket(context),
             _ => (),
@@ -361,6 +370,7 @@ impl Connection {
             Phase::Awaiting(_) | Phase::Metrics(_) | Phase::Poll(_) | Phase::Flushing(_) => {
                 self.inbox.len() < PIPELINE_BYTES_MAX
             }
+            Phase::Batch(batch) if batch.is_whole() => self.inbox.len() < PIPELINE_BYTES_MAX,
             Phase::Batch(batch) => has_room && batch.wants_read(),
             Phase::WebSocket(websocket) => has_room && websocket.wants_read(),
             Phase::Upload(_) | Phase::Stream(_) | Phase::Lingering { .. } => true,
@@ -450,10 +460,7 @@ impl Connection {
             }
             match self.step(context, &mut input[used..]) {
                 Step::Took(count) => used += count,
-                Step::Wait => {
-                    self.end_if_nothing_is_left(context);
-                    return used;
-                }
+                Step::Wait => return used,
             }
             requests += usize::from(is_head);
         }
@@ -701,19 +708,26 @@ impl Connection {
         self.deadline = context.now.instant + context.config.limits.linger_ms;
     }
 
-    /// After the peer's end: closes when all that it asked for is answered.
+    /// After the peer's end: closes when everything that it sent was acted on and all that it asked for is
+    /// answered.
     fn end_if_nothing_is_left<T: Topics>(&mut self, context: &mut Context<'_, T>) {
-        if !self.eof || self.more || !self.outbox.is_empty() {
+        if !self.eof || self.more {
             return;
         }
-        if let Phase::Head { .. } = self.phase {
-            let reason = if self.inbox.is_empty() {
-                CloseReason::PeerClosed
-            } else {
+        let reason = match &self.phase {
+            Phase::Head { .. } if !self.outbox.is_empty() => return,
+            Phase::Head { .. } if self.inbox.is_empty() => CloseReason::PeerClosed,
+            Phase::Head { .. } | Phase::Upload(_) => CloseReason::PeerAborted,
+            Phase::Batch(batch) if batch.wants_read() && self.inbox.is_empty() => {
                 CloseReason::PeerAborted
-            };
-            self.close(context, reason);
-        }
+            }
+            // A poll that is answered at once is a finite answer; one that waits has lost its client.
+            Phase::Poll(poll) if poll.is_parked(context.now) => CloseReason::PeerClosed,
+            Phase::Stream(_) | Phase::WebSocket(_) => CloseReason::PeerClosed,
+            Phase::Lingering { reason, .. } => *reason,
+            _ => return,
+        };
+        self.close(context, reason);
     }
 
     /// Starts the head's time with its first byte.

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::Connection;
 use super::context::Context;
+use super::problem::DRAINING;
 use super::respond;
 use super::route::{Exchange, Page};
-use super::{Connection, Problem};
 use crate::counters::{CloseReason, Counters, HubGauges, Wire};
 use crate::topic::Topics;
 use crate::wire::http1::Status;
@@ -27,11 +28,7 @@ impl Connection {
         let (status, content_type, body): (_, _, &'static str) = match page {
             Page::Health => (Status::OK, text, "ok\n"),
             Page::Ready if context.draining => {
-                let problem = Problem::for_now(
-                    Status::UNAVAILABLE,
-                    "draining: this server is going away. Use another, or come back later.",
-                );
-                return self.refuse(context, exchange, &problem);
+                return self.refuse(context, exchange, &DRAINING);
             }
             Page::Ready => (Status::OK, text, "ready\n"),
             Page::Metrics => return,
@@ -123,8 +120,9 @@ pub fn metrics_text(counters: &Counters, gauges: &HubGauges, connections: &[u64]
         .enumerate()
         .map(|(worker, &value)| (format!("{{worker=\"{worker}\"}}"), value))
         .collect();
-    family("connections", "gauge", "Connections open.", &connections);
+    family("worker_connections", "gauge", "Connections open, by worker.", &connections);
     let mut gauge = |name: &str, help: &str, value: u64| family(name, "gauge", help, &plain(value));
+    gauge("connections", "Connections open.", counters.connections());
     gauge("body_bytes", "Bytes of request bodies under way.", counters.body_bytes);
     gauge("topics", "Topics.", gauges.topics as u64);
     gauge("replicas", "Replicas of topics of other workers.", gauges.replicas as u64);

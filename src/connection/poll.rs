@@ -67,7 +67,7 @@ impl Connection {
     pub(super) fn refill_poll<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         let Phase::Poll(poll) = &mut self.phase else { return };
         if let Some(start) = &poll.start {
-            match poll.subscription.resolve(context, start) {
+            match poll.subscription.resolve(context, start, &[]) {
                 Opening::Waiting => return,
                 Opening::Ready => poll.start = None,
                 Opening::Refused(refusal) => {

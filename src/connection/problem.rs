@@ -29,6 +29,12 @@ pub(super) enum Hint {
     WebSocketVersion,
 }
 
+/// The server goes away.
+pub(super) const DRAINING: Problem = Problem::for_now(
+    Status::UNAVAILABLE,
+    "draining: this server is going away. Use another, or come back later.",
+);
+
 impl Problem {
     /// A refusal without fields of its own.
     pub(super) const fn new(status: Status, detail: &'static str) -> Self {

@@ -3,7 +3,7 @@
 use super::Connection;
 use super::Phase;
 use super::context::Context;
-use super::problem::Problem;
+use super::problem::{DRAINING, Problem};
 use super::respond;
 use super::route::{Exchange, Read, ReadWire};
 use super::subscription::{Opening, Subscription, Told};
@@ -152,7 +152,7 @@ impl Connection {
         let Phase::Stream(stream) = &mut self.phase else { return false };
         let Some(opening) = &stream.opening else { return true };
         let (start, mut exchange) = (&opening.0, opening.1);
-        match stream.subscription.resolve(context, start) {
+        match stream.subscription.resolve(context, start, &[]) {
             Opening::Waiting => return false,
             Opening::Ready => (),
             Opening::Refused(refusal) => {
@@ -196,25 +196,26 @@ impl Connection {
     pub(super) fn drain_stream<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         let Phase::Stream(stream) = &mut self.phase else { return };
         let layout = stream.layout;
-        let opened = stream.opening.is_none();
+        let unopened = stream.opening.take().map(|opening| opening.1);
         self.leave_subscription(context);
-        if opened {
-            let retry_ms = context.retry_ms();
-            let mut notice = Vec::new();
-            if layout.is_sse {
-                sse::encode_retry(&mut notice, retry_ms);
-                let mut data = Vec::new();
-                Object::new(&mut data).integer("retry_ms", retry_ms).end();
-                let data = std::str::from_utf8(&data).expect("JSON is UTF-8");
-                sse::encode_event(&mut notice, Some("tidings:drain"), data);
-            } else {
-                let line = Object::new(&mut notice).string("type", "drain");
-                line.integer("retry_ms", retry_ms).end();
-            }
-            layout.queue(&mut self.outbox, &notice, None);
-            if layout.chunked {
-                self.outbox.push_static(LAST_CHUNK);
-            }
+        if let Some(exchange) = unopened {
+            return self.refuse_stream(context, exchange, layout, &DRAINING);
+        }
+        let retry_ms = context.retry_ms();
+        let mut notice = Vec::new();
+        if layout.is_sse {
+            sse::encode_retry(&mut notice, retry_ms);
+            let mut data = Vec::new();
+            Object::new(&mut data).integer("retry_ms", retry_ms).end();
+            let data = std::str::from_utf8(&data).expect("JSON is UTF-8");
+            sse::encode_event(&mut notice, Some("tidings:drain"), data);
+        } else {
+            let line = Object::new(&mut notice).string("type", "drain");
+            line.integer("retry_ms", retry_ms).end();
+        }
+        layout.queue(&mut self.outbox, &notice, None);
+        if layout.chunked {
+            self.outbox.push_static(LAST_CHUNK);
         }
         self.end_after_flush(context, CloseReason::Drained);
     }

@@ -61,12 +61,12 @@ impl Subscription {
         Ok(subscription)
     }
 
-    /// Subscribes to one more topic. False if it was there already, and nothing happened.
+    /// Subscribes to one more topic; nothing happens if it is there already.
     pub(super) fn add<T: Topics>(
         &mut self,
         context: &mut Context<'_, T>,
         topic: &TopicName,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<(), Refusal> {
         let place = self
             .edges
             .as_slice()
@@ -75,7 +75,7 @@ impl Subscription {
             let (id, seat) = context.topics.subscribe(context.now, topic, context.key)?;
             self.edges.insert(place, Edge::unresolved(id, seat));
         }
-        Ok(place.is_err())
+        Ok(())
     }
 
     /// Ends the subscription to one topic; nothing happens if there is none.
@@ -90,6 +90,21 @@ impl Subscription {
         }
     }
 
+    /// Ends the subscription to topics that have not begun.
+    pub(super) fn remove_fresh<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let fresh = self.edges.as_slice().iter().filter(|edge| !edge.is_resolved());
+        let fresh: Vec<TopicName> =
+            fresh.map(|edge| context.topics.name(edge.topic).clone()).collect();
+        for topic in &fresh {
+            self.remove(context, topic);
+        }
+    }
+
+    /// Whether this topic is subscribed to.
+    pub(super) fn has<T: Topics>(&self, context: &Context<'_, T>, topic: &TopicName) -> bool {
+        self.edges.as_slice().iter().any(|edge| context.topics.name(edge.topic) == topic)
+    }
+
     /// Ends all of it.
     pub(super) fn close<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         for edge in self.edges.as_slice() {
@@ -98,29 +113,23 @@ impl Subscription {
         self.edges = Edges::None;
     }
 
-    /// Whether every topic that has not begun yet can begin.
-    pub(super) fn readiness<T: Topics>(&self, context: &Context<'_, T>) -> Opening {
-        for edge in self.edges.as_slice().iter().filter(|edge| !edge.is_resolved()) {
+    /// Begins every topic that has not begun yet, and those of `again` anew, at `start`, once all of them
+    /// are known.
+    pub(super) fn resolve<T: Topics>(
+        &mut self,
+        context: &Context<'_, T>,
+        start: &Start,
+        again: &[TopicName],
+    ) -> Opening {
+        let fresh = |edge: &&Edge| !edge.is_resolved();
+        for edge in self.edges.as_slice().iter().filter(fresh) {
             match context.topics.view(edge.topic) {
                 View::Live(_) => (),
                 View::Syncing => return Opening::Waiting,
                 View::Refused(refusal) => return Opening::Refused(refusal),
             }
         }
-        Opening::Ready
-    }
-
-    /// Begins every topic that has not begun yet at `start`, once all of them are known.
-    pub(super) fn resolve<T: Topics>(
-        &mut self,
-        context: &Context<'_, T>,
-        start: &Start,
-    ) -> Opening {
-        match self.readiness(context) {
-            Opening::Ready => (),
-            opening => return opening,
-        }
-        let fresh = |edge: &&Edge| !edge.is_resolved();
+        self.rewind(context, again);
         let count = self.edges.as_slice().iter().filter(fresh).count();
         let positions = match start {
             Start::After(cursor) => cursor.positions(count),
@@ -137,7 +146,7 @@ impl Subscription {
     }
 
     /// Moves these topics, which are subscribed to, back to having not begun.
-    pub(super) fn rewind<T: Topics>(&mut self, context: &Context<'_, T>, topics: &[TopicName]) {
+    fn rewind<T: Topics>(&mut self, context: &Context<'_, T>, topics: &[TopicName]) {
         for edge in self.edges.as_mut_slice() {
             if topics.contains(context.topics.name(edge.topic)) {
                 *edge = Edge::unresolved(edge.topic, edge.seat);

@@ -48,6 +48,8 @@ pub(super) struct WebSocket {
 pub(super) struct Beginning {
     pub(super) start: Start,
     pub(super) asked: Asked,
+    /// The command's topics that begin anew although they are subscribed to.
+    pub(super) again: Vec<TopicName>,
 }
 
 /// Who asked for topics, and so what is said when they begin.
@@ -55,17 +57,8 @@ pub(super) struct Beginning {
 pub(super) enum Asked {
     /// The opening handshake, which is still to be answered.
     Url(Exchange, Handshake),
-    /// A command.
-    Command {
-        /// Its `request` member, as JSON.
-        request: Option<String>,
-        /// Its topics.
-        topics: Vec<TopicName>,
-        /// Those of them that were not subscribed to before.
-        added: Vec<TopicName>,
-        /// Whether it says where the others go on.
-        moves: bool,
-    },
+    /// A command with this `request` member, and its topics.
+    Command(Option<String>, Vec<TopicName>),
 }
 
 /// What is under way from a client.
@@ -125,7 +118,11 @@ impl Connection {
         let (start, json) = (handshake.start.clone(), handshake.json);
         self.phase = Phase::WebSocket(WebSocket {
             subscription,
-            opening: Some(Box::new(Beginning { start, asked: Asked::Url(exchange, handshake) })),
+            opening: Some(Box::new(Beginning {
+                start,
+                asked: Asked::Url(exchange, handshake),
+                again: Vec::new(),
+            })),
             traffic: None,
             ping_ms: u32::try_from(ping_ms).unwrap_or(u32::MAX),
             pings: (0, 0),
@@ -456,13 +453,7 @@ impl Connection {
     fn open_topics<T: Topics>(&mut self, context: &mut Context<'_, T>) -> bool {
         let Phase::WebSocket(websocket) = &mut self.phase else { return false };
         let Some(beginning) = &websocket.opening else { return true };
-        if let Asked::Command { topics, moves: true, .. } = &beginning.asked
-            && websocket.subscription.readiness(context) == Opening::Ready
-        {
-            // Only now: a command that is refused has moved nothing.
-            websocket.subscription.rewind(context, topics);
-        }
-        match websocket.subscription.resolve(context, &beginning.start) {
+        match websocket.subscription.resolve(context, &beginning.start, &beginning.again) {
             Opening::Waiting => return false,
             Opening::Ready => (),
             Opening::Refused(refusal) => {
@@ -481,7 +472,7 @@ impl Connection {
                     self.send_object(None, "open", |object| object.optional("cursor", cursor));
                 }
             }
-            Asked::Command { request, topics, .. } => {
+            Asked::Command(request, topics) => {
                 self.send_subscriptions(request.as_deref(), "subscribed", &topics, cursor);
             }
         }
@@ -499,10 +490,8 @@ impl Connection {
                 self.leave_subscription(context);
                 self.refuse_websocket(context, exchange, &handshake);
             }
-            Asked::Command { request, added, .. } => {
-                for topic in &added {
-                    websocket.subscription.remove(context, topic);
-                }
+            Asked::Command(request, _) => {
+                websocket.subscription.remove_fresh(context);
                 self.send_error(context, request.as_deref(), &Problem::from(refusal));
                 self.more = true;
             }

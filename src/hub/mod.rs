@@ -171,6 +171,11 @@ impl Hub {
         self.answers.pop_front()
     }
 
+    /// Whether [`Hub::poll_answer`] has more.
+    pub fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// The slot of the next connection for which there may be something new. Topics take turns, so that
     /// a huge fan-out holds up no other.
     pub fn poll_delivery(&mut self) -> Option<u32> {

@@ -138,12 +138,11 @@ impl<S: System> EventLoop<S> {
         Ok(!(self.is_drained() || self.drain_until <= now.instant))
     }
 
-    /// Whether a drain is over: no worker has a connection left. Until then this one's topics are needed,
-    /// even if its own connections have ended.
+    /// Whether a drain is over: for all workers at once, as the connections of each need the topics of
+    /// the others. Who finds out tells them.
     fn is_drained(&self) -> bool {
         let is_drained = self.worker.is_drained() && self.post.connections() == 0;
         if is_drained {
-            // The others may be waiting for just this.
             (0..self.post.workers()).for_each(|worker| self.post.ring(worker));
         }
         is_drained
@@ -277,12 +276,12 @@ impl<S: System> EventLoop<S> {
     fn begin_drain(&mut self, now: Instant) {
         if self.drain_until == Instant::NEVER {
             self.drain_until = now + self.drain_max_ms;
-            // What is queued in the listeners is served: closing them now would reset it.
+            self.worker.begin_drain();
+            // What is queued in the listeners is served, and leaves last: closing them now would reset it.
             self.to_accept = (0..self.listeners).collect();
             while self.accept_some(usize::MAX, now) {}
             self.system.close_listeners();
             self.to_accept.clear();
-            self.worker.begin_drain();
         }
     }
 

@@ -326,9 +326,9 @@ impl Worker {
         None
     }
 
-    /// Whether [`Worker::poll_write`] may have more.
+    /// Whether [`Worker::poll_write`] may have more, or an outcome has not been handed out.
     pub fn has_work(&self) -> bool {
-        !self.ready.is_empty() || self.hub.has_deliveries()
+        !self.ready.is_empty() || self.hub.has_deliveries() || self.hub.has_answers()
     }
 
     /// What a connection has to send; returns how many of `slices` were filled.
@@ -355,9 +355,9 @@ impl Worker {
 
     /// The next letter to send, and to whom.
     pub fn poll_letter(&mut self) -> Option<(usize, Letter)> {
-        self.scrapes
-            .poll_letter()
-            .or_else(|| self.hub.poll_mail().map(|(worker, mail)| (worker, Letter::Hub(mail))))
+        // Topics first: a letter that comes back because its receiver is stuck must not hold them up.
+        let mail = self.hub.poll_mail().map(|(worker, mail)| (worker, Letter::Hub(mail)));
+        mail.or_else(|| self.scrapes.poll_letter())
     }
 
     /// Takes back a letter that could not be sent.
