@@ -208,3 +208,19 @@ fn clause_9_6_a_client_that_half_closes_is_gone() {
         server.await_metric("tidings_subscriptions{wire=\"ndjson\"}", 0);
     });
 }
+
+#[test]
+fn clause_9_2_with_envelope_in_the_url_the_data_is_the_envelope() {
+    for_workers(&[], |server| {
+        for (target, names) in [("north", 1), ("north,south", 2)] {
+            let (mut stream, _) = server.open_event_stream(&format!("/topics/{target}?envelope"));
+            let id = server.request("POST", "/topics/north", &[("Event-Type", "edit")], b"a\nb");
+            let event = stream.dispatched();
+            assert_eq!(event.event, None, "no event line");
+            let envelope: Value = serde_json::from_str(event.data.as_deref().unwrap()).unwrap();
+            assert_eq!(envelope["id"], id.json()["id"]);
+            assert_eq!((&envelope["event"], &envelope["data"]), (&"edit".into(), &"a\nb".into()));
+            assert_eq!(event.id.unwrap().split('.').count(), names, "the cursor of all topics");
+        }
+    });
+}

@@ -141,6 +141,23 @@ fn clause_8_1_a_huge_wait_is_capped() {
 }
 
 #[test]
+fn clause_8_2_polls_that_begin_together_do_not_end_together() {
+    let server = Server::start(&["--wait-max", "3"]);
+    let mut polls: Vec<Client> = (0..20).map(|_| server.client()).collect();
+    for poll in &mut polls {
+        poll.send_request("GET", "/topics/news?wait=60", &[], b"");
+    }
+    server.await_metric(PARKED, 20);
+    // Within the shortening of 0.3 s some are still held when others have been answered.
+    server.ask_until("some have ended and some have not", || {
+        (1..20).contains(&server.metric(PARKED))
+    });
+    for mut poll in polls {
+        assert_eq!(data(&poll.answer().json()), [""; 0]);
+    }
+}
+
+#[test]
 fn clause_8_3_a_client_that_closes_or_half_closes_while_parked_is_gone() {
     for_workers(&[], |server| {
         for topic in TOPICS {

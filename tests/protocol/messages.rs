@@ -220,6 +220,24 @@ fn clause_2_3_a_quote_a_backslash_and_a_control_character_survive_in_a_text() {
 }
 
 #[test]
+fn clause_2_3_line_separators_of_unicode_are_escaped_in_text_and_json() {
+    let server = Server::start(&[]);
+    let text = "a\u{85}b\u{2028}c\u{2029}d";
+    server.publish("lines", text);
+    let json = [("Content-Type", "application/json")];
+    server.request("POST", "/topics/lines", &json, format!("{{\"k\":\"{text}\"}}").as_bytes());
+    let mut stream = server.ndjson("/topics/lines?after=earliest");
+    stream.json_line();
+    for _ in 0..2 {
+        let line = stream.line().unwrap();
+        assert!(!line.contains(['\u{85}', '\u{2028}', '\u{2029}']), "{line}");
+        let envelope: Value = serde_json::from_str(&line).unwrap();
+        let data = envelope["data"].as_str().or(envelope["data"]["k"].as_str());
+        assert_eq!(data, Some(text), "and read back as they were");
+    }
+}
+
+#[test]
 fn clause_2_4_an_event_name_is_1_to_128_bytes_without_control_characters() {
     let server = Server::start(&[]);
     let publish = |event: &str| server.request("POST", "/topics/e", &[("Event-Type", event)], b"x");

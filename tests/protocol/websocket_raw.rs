@@ -181,6 +181,31 @@ fn clause_11_6_too_many_pings_are_closed_with_1008() {
 }
 
 #[test]
+fn clause_11_6_when_several_pings_wait_the_newest_is_answered() {
+    let server = Server::start(&["--pings-per-second", "1000", "--outbox-bytes-max", "64K"]);
+    let client = Client::connect_narrow(4096, server.address());
+    let mut socket = WebSocket::open_on(client, "/topics/wide", &handshake(&[]));
+    // Nothing of it is read yet: it waits on the way, and pings come from the other side.
+    for _ in 0..4 {
+        server.publish("wide", &"w".repeat(1 << 20));
+    }
+    for number in 0..50_u8 {
+        socket.send_frame(FIN | PING, &[number]);
+    }
+    let (mut messages, mut pongs) = (0, Vec::new());
+    while messages < 4 || pongs.last() != Some(&49) {
+        let frame = socket.frame();
+        match frame.opcode {
+            PONG => pongs.push(frame.payload[0]),
+            TEXT => messages += 1,
+            _ => panic!("{frame:?}"),
+        }
+    }
+    assert!(pongs.is_sorted_by(|a, b| a < b), "in order, each once at most: {pongs:?}");
+    assert_eq!(pongs.last(), Some(&49), "the newest is among them");
+}
+
+#[test]
 fn clause_11_6_ten_pings_in_a_second_are_fine() {
     let server = Server::start(&[]);
     let mut socket = server.raw_websocket("/topics/news");

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use self::http::{Answer, Client, Head};
-pub use self::stream::{Event, Stream};
+pub use self::http::{Answer, Client};
+pub use self::stream::Stream;
 pub use self::websocket::{
     BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, WebSocket, handshake,
 };
@@ -182,7 +182,7 @@ impl Server {
     /// Asks a question, again and again, until the answer is yes.
     pub fn ask_until(&self, what: &str, mut question: impl FnMut() -> bool) {
         let (_silent, pause) = channel::<()>();
-        for _ in 0..2_000 {
+        for _ in 0..8_000 {
             if question() {
                 return;
             }
@@ -248,7 +248,7 @@ pub fn family(metrics: &str, name: &str) -> Option<u64> {
 pub fn for_workers(flags: &[&str], scenario: impl Fn(&Server)) {
     for workers in [1, 2, 4] {
         // Seen only when the scenario fails.
-        println!("with {workers} workers:");
+        eprintln!("with {workers} workers:");
         scenario(&Server::start_with_workers(workers, flags));
     }
 }

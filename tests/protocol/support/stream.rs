@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use super::http::{Client, Head};
 
+/// Heartbeats that are passed over while something else is waited for.
+const HEARTBEATS_MAX: u32 = 300;
+
 /// An answer that is read while it is being sent.
 pub struct Stream {
     pub client: Client,
@@ -61,12 +64,13 @@ impl Stream {
 
     /// The next line, which is a JSON text. Heartbeats are skipped.
     pub fn json_line(&mut self) -> Value {
-        loop {
+        for _ in 0..HEARTBEATS_MAX {
             let line = self.line().expect("a line, not the end");
             if !line.is_empty() {
                 return serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"));
             }
         }
+        panic!("nothing but heartbeats");
     }
 
     /// The next event, comment or opening; `None` at the end of the answer.
@@ -104,11 +108,12 @@ impl Stream {
 
     /// The next event that a browser would dispatch.
     pub fn dispatched(&mut self) -> Event {
-        loop {
+        for _ in 0..HEARTBEATS_MAX {
             let event = self.event();
             if event.data.is_some() {
                 return event;
             }
         }
+        panic!("nothing but heartbeats");
     }
 }
