@@ -10,7 +10,8 @@
 //! 3  connection | hub            one client's state machine | topics, owned and followed
 //! 2  topic                       the log, the cursor, the encode-once message
 //! 1  wire                        codecs: bytes <-> values (http1, sse, ndjson, websocket)
-//! 0  buffer · config · limits · time      bytes at rest, plain values
+//! 0  buffer · config · counters · key ·   bytes at rest, plain values
+//!    limits · time · timers
 //! ```
 
 pub mod buffer;

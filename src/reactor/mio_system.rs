@@ -183,3 +183,26 @@ impl System for MioSystem {
         socket.shutdown(Shutdown::Write)
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::TcpStream;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn accepted_connections_inherit_the_options_of_their_listener() {
+        let limits = Limits::default();
+        let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_notsent_lowat().unwrap() as usize, limits.notsent_bytes);
+        let user_timeout = Duration::from_millis(limits.user_timeout_ms);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(user_timeout));
+    }
+}

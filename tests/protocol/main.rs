@@ -33,3 +33,4 @@ mod short_poll;
 mod topics;
 mod websocket_json;
 mod websocket_raw;
+mod workers;
