@@ -52,6 +52,10 @@ pub struct EventLoop<S: System> {
     reports: Vec<Readiness>,
     /// Something could not be sent for want of room.
     unsent: bool,
+    /// When the last tick began.
+    tick_began: Instant,
+    /// More timers are due than one tick's budget.
+    timers_left: bool,
     close_log: CloseLog,
     /// When the thread ends whatever is left; never while it is not draining.
     drain_until: Instant,
@@ -96,6 +100,8 @@ impl<S: System> EventLoop<S> {
             scratch: vec![0; READ_BYTES_PER_TICK],
             reports: Vec::new(),
             unsent: false,
+            tick_began: Instant::default(),
+            timers_left: false,
             close_log: CloseLog::default(),
             drain_until: Instant::NEVER,
             drain_max_ms,
@@ -121,20 +127,19 @@ impl<S: System> EventLoop<S> {
         self.reports.clear();
         self.system.poll(timeout_ms, &mut self.reports)?;
         let now = self.system.now();
+        self.tick_began = now.instant;
         self.worker.begin_tick(now, self.post.connections());
         self.take_reports();
         self.read_sockets();
         self.read_mailbox(now.instant);
         self.accept(now.instant);
-        let timers_left = self.worker.handle_timers();
+        self.timers_left = self.worker.handle_timers();
         self.send_mail();
         self.write_sockets();
         self.send_mail();
         self.resume_reading();
         self.close_sockets(now.instant);
         self.exhausted = self.exhausted.filter(|until| *until > now.instant);
-        // A budget that was used up means that the next poll does not wait: see `timeout_ms`.
-        self.unsent |= timers_left;
         Ok(!(self.is_drained() || self.drain_until <= now.instant))
     }
 
@@ -154,6 +159,7 @@ impl<S: System> EventLoop<S> {
         let has_work = !self.to_read.is_empty()
             || self.worker.has_work()
             || self.mailbox.has_more()
+            || self.timers_left
             || can_accept;
         if has_work {
             return Some(0);
@@ -168,8 +174,8 @@ impl<S: System> EventLoop<S> {
         if deadline == Instant::NEVER {
             return None;
         }
-        // The wheel fires a step late rather than early; a poll that ends early only polls again.
-        Some(deadline.since(self.system.now().instant).max(1))
+        // From when the last tick began: that it took a while makes the next one late, but no clock is read.
+        Some(deadline.since(self.tick_began).max(1))
     }
 
     /// Latches what the operating system said.
