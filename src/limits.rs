@@ -159,8 +159,9 @@ pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 pub const TRAILERS_MAX: usize = 16;
 /// Bytes of the trailer section.
 pub const TRAILER_BYTES_MAX: usize = 4096;
-/// Bytes that a closing connection still reads and drops.
-pub const LINGER_BYTES_MAX: u32 = 64 * 1024;
+/// Bytes that a closing connection still reads and drops: twice the default body, so that who sends one
+/// that is a little too large reads the answer instead of a reset.
+pub const LINGER_BYTES_MAX: u32 = 2 * 1024 * 1024;
 /// Bytes that a client may send on an open SSE or NDJSON stream (docs/protocol.md 9.6).
 pub const STREAM_INPUT_BYTES_MAX: u32 = 4 * 1024;
 /// Bytes of pipelined requests kept behind one that is being answered.
