@@ -191,7 +191,7 @@ pub const TURNS_PER_TICK: usize = 512;
 /// Deliveries of one topic before another topic's turn.
 pub const DELIVERIES_PER_TURN: u32 = 64;
 /// Buffers in one vectored write.
-pub const SLICES_PER_WRITE: usize = 64;
+pub const SLICES_PER_WRITE: usize = 24;
 
 /// Messages on their way from one worker to another, over all topics.
 pub const CREDIT_MESSAGES: u32 = 1024;

@@ -11,6 +11,10 @@ pub(super) struct Link {
     /// Mail to be sent, oldest first. Bounded by the other fields: what supplies replicas by credit,
     /// publishes by `forwards`, answers by the other side's, the rest by the number of topics.
     outgoing: VecDeque<Mail>,
+    /// Answers to be sent, oldest first, behind the `outgoing` of all links.
+    answers: VecDeque<Mail>,
+    /// Its channel had no room in this round of sending.
+    is_full: bool,
     /// Units of letters to replicas that may still be sent. A large message may overdraw it once.
     pub(super) credit: i64,
     /// Topics with a follower over there that waits for credit, in turn.
@@ -33,6 +37,8 @@ impl Links {
     pub(super) fn new(workers: usize) -> Self {
         let link = || Link {
             outgoing: VecDeque::new(),
+            answers: VecDeque::new(),
+            is_full: false,
             credit: i64::from(CREDIT_MESSAGES),
             backlog: VecDeque::new(),
             forwards: 0,
@@ -46,29 +52,47 @@ impl Links {
     }
 
     pub(super) fn send(&mut self, worker: usize, mail: Mail) {
-        self.links[worker].outgoing.push_back(mail);
+        let link = &mut self.links[worker];
+        match mail {
+            Mail::Answer { .. } => link.answers.push_back(mail),
+            mail => link.outgoing.push_back(mail),
+        }
     }
 
-    /// The next letter to send, and to whom.
+    /// The next letter to send, and to whom; `None` ends a round.
+    ///
+    /// Answers come behind everything else, to whomever: when a publisher hears that its message is in the
+    /// log, the message is in the channel of every follower that has room.
     pub(super) fn poll(&mut self) -> Option<(usize, Mail)> {
-        for _ in 0..self.links.len() {
-            if let Some(mail) = self.links[self.turn].outgoing.pop_front() {
-                return Some((self.turn, mail));
+        for is_answer in [false, true] {
+            for _ in 0..self.links.len() {
+                let link = &mut self.links[self.turn];
+                let queue = if is_answer { &mut link.answers } else { &mut link.outgoing };
+                if !link.is_full
+                    && let Some(mail) = queue.pop_front()
+                {
+                    return Some((self.turn, mail));
+                }
+                self.turn = (self.turn + 1) % self.links.len();
             }
-            self.turn = (self.turn + 1) % self.links.len();
         }
+        self.links.iter_mut().for_each(|link| link.is_full = false);
         None
     }
 
-    /// Takes back a letter that did not fit into the channel.
+    /// Takes back a letter that did not fit into the channel; that link is left out of this round.
     pub(super) fn give_back(&mut self, worker: usize, mail: Mail) {
-        self.links[worker].outgoing.push_front(mail);
-        self.turn = (worker + 1) % self.links.len();
+        let link = &mut self.links[worker];
+        link.is_full = true;
+        match mail {
+            Mail::Answer { .. } => link.answers.push_front(mail),
+            mail => link.outgoing.push_front(mail),
+        }
     }
 
     /// How many letters wait.
     pub(super) fn waiting(&self) -> usize {
-        self.links.iter().map(|link| link.outgoing.len()).sum()
+        self.links.iter().map(|link| link.outgoing.len() + link.answers.len()).sum()
     }
 }
 

@@ -4,8 +4,9 @@
 //! topic of another's follows it: it holds a replica of the log, which the owner supplies through mail,
 //! message by message, as far as there is credit. Publishing to such a topic is mail to the owner.
 //!
-//! Invariant: a publish is answered only when the message was mailed to every follower (or one has been
-//! without credit for a second). So whoever reads after the answer, on any worker, finds it in the log.
+//! Invariant: a publish is answered only when the message is in the channel of every follower (but for one
+//! that has been without credit for a second, or whose channel has no room). So whoever reads after the
+//! answer, on any worker, finds it in the log.
 
 mod follower;
 mod idempotency;
@@ -159,6 +160,11 @@ impl Hub {
     /// The next letter to send, and to whom.
     pub fn poll_mail(&mut self) -> Option<(usize, Mail)> {
         self.links.poll()
+    }
+
+    /// Whether [`Hub::poll_mail`] has something.
+    pub fn has_mail(&self) -> bool {
+        self.links.waiting() > 0
     }
 
     /// Takes back a letter from [`Hub::poll_mail`] that could not be sent; it is the next one to go there.

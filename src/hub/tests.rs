@@ -380,7 +380,9 @@ impl Play {
     fn carry(&mut self) {
         for from in 0..self.world.hubs.len() {
             let mut answers = Vec::new();
-            while let Some((to, mail)) = self.world.hubs[from].poll_mail() {
+            // Rounds, until every channel had room.
+            while self.world.hubs[from].has_mail() {
+                let Some((to, mail)) = self.world.hubs[from].poll_mail() else { continue };
                 if self.world.random.u8(0..8) == 0 {
                     // The channel is full; nothing may be lost or change places.
                     self.world.hubs[from].give_back(to, mail);
@@ -949,7 +951,8 @@ fn a_letter_that_is_given_back_is_the_next_one_to_go_there() {
         expected[owner].push(number);
     }
     let mut came = vec![Vec::new(); 4];
-    while let Some((to, mail)) = world.hubs[0].poll_mail() {
+    while world.hubs[0].has_mail() {
+        let Some((to, mail)) = world.hubs[0].poll_mail() else { continue };
         if world.random.bool() {
             world.hubs[0].give_back(to, mail);
         } else if let Mail::Publish { message, .. } = mail {
@@ -969,14 +972,34 @@ fn a_full_channel_to_one_worker_holds_up_no_mail_to_the_others() {
         }
     }
     let mut came = [0; 4];
-    for _ in 0..100 {
-        match world.hubs[0].poll_mail() {
-            Some((2, mail)) => world.hubs[0].give_back(2, mail),
-            Some((to, _)) => came[to] += 1,
-            None => panic!("worker 2's mail is still there"),
+    while let Some((to, mail)) = world.hubs[0].poll_mail() {
+        match to {
+            2 => world.hubs[0].give_back(2, mail),
+            to => came[to] += 1,
         }
     }
     assert_eq!(came, [0, 10, 0, 10]);
+    assert_eq!(world.hubs[0].gauges().mail_waiting, 10);
+}
+
+#[test]
+fn an_answer_goes_out_behind_the_message_to_every_follower() {
+    let mut world = World::new(config(4), 1);
+    let topic = world.name(0, 0);
+    for follower in 1..4 {
+        world.subscribe(follower, &topic);
+    }
+    world.settle();
+    for publisher in 1..4 {
+        world.publish(publisher, &topic, 1);
+        let (_, mail) = world.hubs[publisher].poll_mail().unwrap();
+        let now = world.now;
+        world.hubs[0].handle_mail(now, publisher, mail);
+        let sent: Vec<bool> = std::iter::from_fn(|| world.hubs[0].poll_mail())
+            .map(|(_, mail)| matches!(mail, Mail::Answer { .. }))
+            .collect();
+        assert_eq!(sent, [false, false, false, true], "publisher {publisher}");
+    }
 }
 
 // ---- Bounds ----------------------------------------------------------------------------------

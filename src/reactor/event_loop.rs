@@ -417,6 +417,10 @@ impl<S: System> EventLoop<S> {
     fn write_sockets(&mut self) {
         let mut turns_left = TURNS_PER_TICK;
         while let Some(key) = self.worker.poll_write(&mut turns_left) {
+            // A publish that was pipelined is acknowledged by this write: its message goes first.
+            if self.worker.has_mail() && !self.unsent {
+                self.send_mail();
+            }
             self.write_socket(key);
         }
         while let Some(key) = self.worker.poll_shutdown() {
@@ -430,7 +434,9 @@ impl<S: System> EventLoop<S> {
 
     /// Writes until everything is sent or the operating system takes no more.
     fn write_socket(&mut self, key: ConnectionKey) {
-        let Some(socket) = socket(&mut self.sockets, key) else { return };
+        let Some(socket) = socket(&mut self.sockets, key) else {
+            return self.worker.handle_error(key);
+        };
         loop {
             let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
             let filled = self.worker.slices(key, &mut slices);

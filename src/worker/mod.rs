@@ -288,9 +288,9 @@ impl Worker {
         self.goodbyes.is_some() && self.connections.is_empty()
     }
 
-    /// Gives connections their turns until one has something to send, which is returned (see
-    /// [`Worker::slices`]), or `turns_left` is used up. Connections with business of their own and
-    /// deliveries of topics alternate.
+    /// Gives connections their turns until one has something to send, which is returned, or `turns_left` is
+    /// used up. [`Worker::slices`] of it must be written next, and the result told. Connections with
+    /// business of their own and deliveries of topics alternate.
     pub fn poll_write(&mut self, turns_left: &mut usize) -> Option<ConnectionKey> {
         while *turns_left > 0 {
             *turns_left -= 1;
@@ -300,10 +300,12 @@ impl Worker {
             } else {
                 self.next_ready().or_else(|| self.next_delivery())
             }?;
-            self.with(key, Connection::take_turn);
+            self.call(key, Connection::take_turn);
             if self.entry(key).is_some_and(|entry| entry.connection.wants_write()) {
+                // It is settled after the write, whatever comes of that.
                 return Some(key);
             }
+            self.settle(key);
         }
         None
     }
@@ -362,6 +364,11 @@ impl Worker {
         mail.or_else(|| self.scrapes.poll_letter())
     }
 
+    /// Whether topics have mail to send: what is written now may say that it was sent.
+    pub fn has_mail(&self) -> bool {
+        self.hub.has_mail()
+    }
+
     /// Takes back a letter that could not be sent.
     pub fn give_back(&mut self, worker: usize, letter: Letter) {
         match letter {
@@ -401,6 +408,16 @@ impl Worker {
         key: ConnectionKey,
         call: impl FnOnce(&mut Connection, &mut Context<'_, Hub>),
     ) {
+        self.call(key, call);
+        self.settle(key);
+    }
+
+    /// Calls a connection, unless the key is stale. [`Worker::settle`] must follow.
+    fn call(
+        &mut self,
+        key: ConnectionKey,
+        call: impl FnOnce(&mut Connection, &mut Context<'_, Hub>),
+    ) {
         let Some(entry) = self.connections.get_mut(key.slot as usize) else { return };
         if entry.generation != key.generation {
             return;
@@ -422,7 +439,6 @@ impl Worker {
             self.scrapes.begin(key, &self.counters, &self.hub.gauges());
             self.answer_metrics();
         }
-        self.settle(key);
     }
 
     /// Files the connection where it belongs after something happened to it.
