@@ -1,5 +1,21 @@
 //! Every bound in the server on one page, with its default and why.
 //!
+//! Why these defaults: they are what servers of this kind have settled on, so that no client that works
+//! with nginx, HAProxy, NATS or Centrifugo is surprised here.
+//!
+//! - A head of 16 KiB, 100 fields and a target of 8 KiB (RFC 9112 §3 asks for 8,000 octets at least) hold
+//!   any browser's cookies; more is an attack or a mistake.
+//! - Ten seconds for a first byte and a head, absolute, and 1 KiB/s for a body end a slow loris; a phone in
+//!   a tunnel does not come near.
+//! - 75 s of idle keep-alive and 1,000 requests are nginx's.
+//! - 64 KiB of outbox and 16 KiB in the kernel keep a slow reader's lag in the log, which is shared.
+//! - 15 s of heartbeat is what WHATWG HTML §9.2.7 advises; 25 s of ping and 60 s of wait stay below the 60 s
+//!   at which proxies give up.
+//! - A page of 300 messages or 256 KiB is a second's work of a slow phone.
+//! - 64 KiB and 128 frames of a WebSocket message: chat and commands; POST takes more.
+//! - 1,000 messages, 8 MiB or an hour of a topic are enough for any client that reconnects, and 1 GiB in all
+//!   is what a small machine can spare.
+//!
 //! Each is a flag of `tidings serve` and an environment variable `TIDINGS_…`. The doc comment of a field
 //! is its help text. Sizes take a suffix K, M or G (powers of 1024); times are seconds and may have a
 //! fraction.
