@@ -1,21 +1,15 @@
 //! Publishing many messages with one request, reported on line by line (docs/protocol.md 5.3).
 
-use std::sync::Arc;
-
 use super::context::Context;
-use super::pending::{Pending, Verdict};
+use super::pending::{Pending, Ready, Verdict};
 use super::problem::Problem;
 use super::publish::body_limits;
 use super::respond;
 use super::route::Exchange;
 use super::{Connection, Phase};
 use crate::counters::CloseReason;
-use crate::limits::PUBLISHES_IN_FLIGHT_MAX;
-use crate::time::Now;
-use crate::topic::{
-    EventName, IdempotencyKey, Message, Outcome, Publishing, Refusal, Ticket, TopicName, Topics,
-};
-use crate::wire::command::{Draft, parse_line};
+use crate::topic::{Outcome, Refusal, TopicName, Topics};
+use crate::wire::command::parse_line;
 use crate::wire::envelope::Object;
 use crate::wire::http1::{BodyReader, Framing, LAST_CHUNK, Status, encode_chunk_size};
 
@@ -43,7 +37,6 @@ pub(super) struct Batch {
     /// The rest of a line is being skipped, because of this.
     skipping: Option<Problem>,
     pending: Pending<Label>,
-    stalled: Option<Ready>,
     /// Nothing more is read: the body was malformed, or the server goes away.
     cut: bool,
 }
@@ -55,26 +48,6 @@ struct Label {
     topic: Option<TopicName>,
 }
 
-/// A message that is ready to be published.
-#[derive(Debug)]
-pub(super) struct Ready {
-    pub(super) topic: TopicName,
-    pub(super) message: Arc<Message>,
-    pub(super) key: Option<IdempotencyKey>,
-}
-
-impl Ready {
-    /// Checks everything that a line or command says.
-    pub(super) fn check(draft: Draft, now: Now) -> Result<Self, Problem> {
-        let Draft { topic, payload, content_type, event, key } = draft;
-        let topic = TopicName::parse(topic.as_bytes())?;
-        let event = event.map(|event| EventName::parse(event.as_bytes())).transpose()?;
-        let key = key.map(|key| IdempotencyKey::parse(key.as_bytes())).transpose()?;
-        let message = Message::new(payload, Some(content_type.as_bytes()), event, now.wall_ms)?;
-        Ok(Self { topic, message: Arc::new(message), key })
-    }
-}
-
 impl Batch {
     /// What it is counted as.
     pub(super) fn counted_bytes(&self) -> u64 {
@@ -83,7 +56,7 @@ impl Batch {
 
     /// Whether another line can be taken.
     fn has_room(&self) -> bool {
-        self.stalled.is_none() && self.pending.len() < PUBLISHES_IN_FLIGHT_MAX && !self.cut
+        self.pending.has_room() && !self.cut
     }
 
     /// Whether there is, or may be, a whole line in `text`.
@@ -143,7 +116,6 @@ impl Connection {
             lines: 0,
             skipping: None,
             pending: Pending::default(),
-            stalled: None,
             cut: false,
         }));
         self.deadline = context.now.instant + context.config.limits.heartbeat_ms;
@@ -166,7 +138,7 @@ impl Connection {
                 Ok(count) => used = count,
                 Err(error) => {
                     let label = Label { line: batch.lines + 1, topic: None };
-                    batch.pending.push(label, Some(Err(Problem::from(error))));
+                    batch.pending.refuse(label, Problem::from(error));
                     (batch.cut, batch.exchange.persistent) = (true, false);
                 }
             }
@@ -224,7 +196,7 @@ impl Connection {
             let too_long = (line.len() > longest).then_some(LINE_TOO_LONG);
             if let Some(problem) = batch.skipping.take().or(too_long) {
                 let label = Label { line: batch.lines, topic: None };
-                batch.pending.push(label, Some(Err(problem)));
+                batch.pending.refuse(label, problem);
             } else if !line.trim_ascii().is_empty() {
                 self.publish_line(context, &line);
             }
@@ -239,33 +211,20 @@ impl Connection {
             .and_then(|draft| Ready::check(draft, context.now));
         match ready {
             Ok(ready) => {
-                batch.stalled = Some(ready);
-                self.publish_stalled_line(context);
+                let label = Label { line: batch.lines, topic: Some(ready.topic.clone()) };
+                self.busy = !batch.pending.publish(context, ready, label);
             }
             Err(problem) => {
                 let label = Label { line: batch.lines, topic: None };
-                batch.pending.push(label, Some(Err(problem)));
+                batch.pending.refuse(label, problem);
             }
         }
     }
 
-    /// Publishes the line that waits, if there is room.
+    /// Publishes the line that found no room, if there is some now.
     pub(super) fn publish_stalled_line<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         let Phase::Batch(batch) = &mut self.phase else { return };
-        let Some(Ready { topic, message, key }) = &batch.stalled else { return };
-        let ticket = Ticket { connection: context.key, number: batch.pending.next_number() };
-        let publishing = context.topics.publish(context.now, topic, message, key.as_ref(), ticket);
-        let verdict = match publishing {
-            Publishing::Done(outcome) => Some(outcome.map_err(Problem::from)),
-            Publishing::Pending => None,
-            Publishing::Busy => {
-                self.busy = true;
-                return;
-            }
-        };
-        let label = Label { line: batch.lines, topic: Some(topic.clone()) };
-        batch.pending.push(label, verdict);
-        (batch.stalled, self.busy) = (None, false);
+        self.busy = !batch.pending.retry(context);
     }
 
     /// Takes the outcome of a line.
@@ -293,7 +252,7 @@ impl Connection {
         self.send_lines(context, &lines);
         let Phase::Batch(batch) = &mut self.phase else { return };
         let is_read = batch.cut || (batch.is_whole() && !batch.has_line());
-        if is_read && batch.pending.is_empty() && batch.stalled.is_none() {
+        if is_read && batch.pending.is_empty() {
             let exchange = batch.exchange;
             let reason = match (batch.cut, context.draining) {
                 (true, true) => CloseReason::Drained,

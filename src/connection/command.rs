@@ -1,7 +1,7 @@
 //! Commands of the subprotocol `tidings.json` (docs/protocol.md 11.3, 11.4).
 
-use super::batch::Ready;
 use super::context::Context;
+use super::pending::Ready;
 use super::problem::Problem;
 use super::websocket::{Asked, Beginning};
 use super::{Connection, Phase};

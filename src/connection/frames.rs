@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::batch::Ready;
 use super::command::Label;
 use super::context::Context;
-use super::problem::Problem;
+use super::pending::Ready;
 use super::websocket::Traffic;
 use super::{Connection, Phase};
 use crate::counters::CloseReason;
-use crate::topic::{Message, Outcome, Publishing, Ticket, Topics};
+use crate::topic::{Message, Outcome, Topics};
 use crate::wire::websocket::{
     CloseCode, Incoming, MessageLimits, Opcode, encode_close, encode_frame,
 };
@@ -156,29 +155,16 @@ impl Connection {
         label: Label,
     ) {
         let Phase::WebSocket(websocket) = &mut self.phase else { return };
-        websocket.traffic.get_or_insert_default().stalled = Some((ready, label));
-        self.publish_stalled_message(context);
+        let pending = &mut websocket.traffic.get_or_insert_default().pending;
+        self.busy = !pending.publish(context, ready, label);
+        self.report_publishes(context);
     }
 
-    /// Publishes the message that waits, if there is room.
+    /// Publishes the message that found no room, if there is some now.
     pub(super) fn publish_stalled_message<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         let Phase::WebSocket(websocket) = &mut self.phase else { return };
         let Some(traffic) = &mut websocket.traffic else { return };
-        let Some((Ready { topic, message, key }, _)) = &traffic.stalled else { return };
-        let ticket = Ticket { connection: context.key, number: traffic.pending.next_number() };
-        let publishing = context.topics.publish(context.now, topic, message, key.as_ref(), ticket);
-        let verdict = match publishing {
-            Publishing::Done(outcome) => Some(outcome.map_err(Problem::from)),
-            Publishing::Pending => None,
-            Publishing::Busy => {
-                self.busy = true;
-                return;
-            }
-        };
-        self.busy = false;
-        if let Some((_, label)) = traffic.stalled.take() {
-            traffic.pending.push(label, verdict);
-        }
+        self.busy = !traffic.pending.retry(context);
         self.report_publishes(context);
     }
 

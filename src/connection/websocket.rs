@@ -1,6 +1,5 @@
 //! An open WebSocket (RFC 6455, docs/protocol.md 11): frames in, messages out, pings and goodbyes.
 
-use super::batch::Ready;
 use super::command::Label;
 use super::context::Context;
 use super::pending::Pending;
@@ -10,7 +9,6 @@ use super::subscription::{Opening, Subscription, Told};
 use super::{Connection, Phase, respond};
 use crate::buffer::Outbox;
 use crate::counters::{CloseReason, Wire};
-use crate::limits::PUBLISHES_IN_FLIGHT_MAX;
 use crate::time::Instant;
 use crate::topic::{Encoded, Format, Refusal, Start, TopicName, Topics};
 use crate::wire::envelope::{Object, encode_gap};
@@ -68,18 +66,13 @@ pub(super) struct Traffic {
     pub(super) unfinished_since: Option<Instant>,
     /// Publishes whose outcome the client has not been told.
     pub(super) pending: Pending<Label>,
-    /// A message that found no room, and what is said of it.
-    pub(super) stalled: Option<(Ready, Label)>,
     /// The newest ping that was not answered yet.
     pub(super) pong: Option<Vec<u8>>,
 }
 
 impl Traffic {
     pub(super) fn is_idle(&self) -> bool {
-        self.reader.is_idle()
-            && self.pending.is_empty()
-            && self.stalled.is_none()
-            && self.pong.is_none()
+        self.reader.is_idle() && self.pending.is_empty() && self.pong.is_none()
     }
 }
 
@@ -87,9 +80,7 @@ impl WebSocket {
     /// Whether frames can be taken: not before the handshake is answered, and a command is carried out
     /// before the next is looked at.
     pub(super) fn wants_read(&self) -> bool {
-        let has_room = |traffic: &Traffic| {
-            traffic.stalled.is_none() && traffic.pending.len() < PUBLISHES_IN_FLIGHT_MAX
-        };
+        let has_room = |traffic: &Traffic| traffic.pending.has_room();
         self.opening.is_none() && self.traffic.as_deref().is_none_or(has_room)
     }
 }
