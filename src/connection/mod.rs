@@ -229,7 +229,6 @@ impl Connection {
                 self.refill_poll(context);
                 // A poll that was answered makes way for the requests behind it.
                 self.more |= !self.inbox.is_empty() && matches!(self.phase, Phase::Head { .. });
-                self.end_if_nothing_is_left(context);
             }
             Phase::Stream(_) => self.refill_stream(context),
             Phase::WebSocket(_) => self.refill_websocket(context),
@@ -385,11 +384,6 @@ impl Connection {
         self.outbox.slices(slices)
     }
 
-    /// Bytes that are to be sent.
-    pub fn outbox_bytes(&self) -> usize {
-        self.outbox.len()
-    }
-
     /// The other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer
@@ -398,10 +392,5 @@ impl Connection {
     /// Why it only gets a refusal, if it does.
     pub fn surplus(&self) -> Surplus {
         self.surplus
-    }
-
-    /// Whether a drain waits for it: everything but a connection on its way out.
-    pub fn is_ending(&self) -> bool {
-        matches!(self.phase, Phase::Flushing(_) | Phase::Lingering { .. } | Phase::Closed(_))
     }
 }
