@@ -10,6 +10,7 @@
     reason = "a test fails by panicking; all of this crate is tests"
 )]
 
+#[path = "../support/mod.rs"]
 mod support;
 
 mod batches;

@@ -1,5 +1,7 @@
 //! A server as a process, and small clients that see exact bytes.
 
+#![allow(dead_code, unused_imports, reason = "each test crate uses its part")]
+
 mod http;
 mod stream;
 mod websocket;

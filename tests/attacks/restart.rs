@@ -1,0 +1,1 @@
+//! 234 to 246: drains, herds, crashes, clocks that jump.

@@ -1,0 +1,1 @@
+//! 81 to 98: methods, expectations, persistence, pipelining, HTTP/1.0.
