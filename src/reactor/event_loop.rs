@@ -462,7 +462,12 @@ impl<S: System> EventLoop<S> {
         while let Some((key, reason, peer)) = self.worker.poll_closed() {
             self.close_log.note(now, peer, reason);
             self.post.remove_connection(self.own);
-            if socket(&mut self.sockets, key).is_some() {
+            if let Some(socket) = socket(&mut self.sockets, key) {
+                if reason == CloseReason::WriteTimeout {
+                    // The kernel would hold what the peer does not take, and who knows for how long; and
+                    // an answer that was cut off must not look as if it had ended.
+                    self.system.abandon(&mut socket.stream);
+                }
                 self.sockets[key.slot as usize] = None;
                 // A descriptor came free: whoever waits for one need not wait for the timer.
                 self.exhausted = None;
