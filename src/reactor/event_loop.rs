@@ -140,7 +140,7 @@ impl<S: System> EventLoop<S> {
         self.resume_reading();
         self.close_sockets(now.instant);
         self.exhausted = self.exhausted.filter(|until| *until > now.instant);
-        Ok(!(self.is_drained() || self.drain_until <= now.instant))
+        Ok(!(self.is_drained() || self.is_cut_short(now.instant)))
     }
 
     /// Whether a drain is over: for all workers at once, as the connections of each need the topics of
@@ -151,6 +151,16 @@ impl<S: System> EventLoop<S> {
             (0..self.post.workers()).for_each(|worker| self.post.ring(worker));
         }
         is_drained
+    }
+
+    /// Whether a drain has taken so long that whoever is still there is cut off.
+    fn is_cut_short(&self, now: Instant) -> bool {
+        let is_late = self.drain_until <= now;
+        let left = self.worker.counters().connections();
+        if is_late && left > 0 {
+            log::warn!("{left} connections are cut off: they were still open after --drain-max");
+        }
+        is_late
     }
 
     /// How long the next poll may wait.
