@@ -421,6 +421,10 @@ impl Worker {
         if entry.generation != key.generation {
             return;
         }
+        let limits = &self.config.limits;
+        let before = entry.connection.outbox_cost();
+        let others = self.counters.outbox_bytes as usize - before;
+        let outboxes_left = self.config.share(limits.outboxes_bytes_max).saturating_sub(others);
         let mut context = Context {
             now: self.now,
             key,
@@ -431,10 +435,13 @@ impl Worker {
             addresses: &mut self.addresses,
             clients: self.clients,
             date: &self.date,
+            outbox_bytes_max: limits.outbox_bytes_max.min(outboxes_left).max(1),
+            outboxes_left,
             draining: self.goodbyes.is_some(),
             metrics_wanted: &mut self.metrics_wanted,
         };
         call(&mut entry.connection, &mut context);
+        self.counters.outbox_bytes = (others + entry.connection.outbox_cost()) as u64;
         if let Some(key) = self.metrics_wanted.pop() {
             self.scrapes.begin(key, &self.counters, &self.hub.gauges());
             self.answer_metrics();
