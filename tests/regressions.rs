@@ -350,3 +350,17 @@ fn a_body_that_comes_too_slowly_is_counted_as_that() {
     let closed = world.worker.poll_closed().map(|(_, reason, _)| reason);
     assert_eq!(closed, Some(CloseReason::BodyTimeout));
 }
+
+#[test]
+fn after_a_leap_of_the_clock_the_wheel_does_not_turn_through_all_of_it() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    world.send(key, "GET /topics/t HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    world.take(key);
+    // Far more turns of the wheel than can be waited for.
+    world.now_ms += 1 << 60;
+    world.pass(0);
+    assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
+    world.pass(16_000);
+    assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
+}
