@@ -923,7 +923,7 @@ fn deletions_cannot_fill_the_memory_with_mail_to_a_follower_that_stands_still() 
 }
 
 #[test]
-fn publishes_on_their_way_to_an_owner_that_stands_still_are_bounded() {
+fn attack_196_publishes_on_their_way_to_an_owner_that_stands_still_are_bounded() {
     let mut world = World::new(config(2), 1);
     let topic = world.name(0, 0);
     world.stalled[0] = true;
