@@ -83,6 +83,10 @@ class Front:
     def tail(self):
         return "\n".join(self.lines[-20:])
 
+    def given_up(self):
+        """Requests that the proxy left, with their connection, before they were answered."""
+        return 0
+
     def program(self, name):
         path = shutil.which(name) or shutil.which(name, path="/usr/sbin")
         assert path, f"{name} is not installed: run tests/run --only proxies"
@@ -211,6 +215,9 @@ class Node(Front):
 
     def answered(self):
         return self.lines.count("answered")
+
+    def given_up(self):
+        return self.lines.count("given up")
 
 
 class HttpProxy(Node):

@@ -6,8 +6,14 @@ const { createServer, request } = http;
 
 http.request = function counting(...options) {
   const asked = request.apply(this, options);
-  asked.on('response', () => console.log('answered'));
-  asked.on('upgrade', () => console.log('answered'));
+  let isAnswered = false;
+  const answered = () => {
+    isAnswered = true;
+    console.log('answered');
+  };
+  asked.on('response', answered);
+  asked.on('upgrade', answered);
+  asked.on('close', () => isAnswered || console.log('given up'));
   return asked;
 };
 

@@ -13,5 +13,9 @@ proxy.on('error', (error, request, client) => {
 });
 
 const server = http.createServer((request, response) => proxy.web(request, response));
-server.on('upgrade', (request, socket, head) => proxy.ws(request, socket, head));
+server.on('upgrade', (request, socket, head) => {
+  // The package has no ear for a client that is reset after a refused handshake: it would end us all.
+  socket.on('error', () => socket.destroy());
+  proxy.ws(request, socket, head);
+});
 server.listen(Number(listen), '127.0.0.1');
