@@ -3,8 +3,9 @@
 import http from 'node:http';
 
 const [listen = '8000', tidings = '8080'] = process.argv.slice(2);
-const agent = new http.Agent({ keepAlive: true });
-// RFC 9110 §7.6.1: these are for one hop. The framing of a body (Transfer-Encoding) stays as it came.
+// Idle connections are let go before tidings does it (75 s), so that no request meets its close.
+const agent = new http.Agent({ keepAlive: true, timeout: 60_000 });
+// RFC 9110 §7.6.1: these are for one hop. Transfer-Encoding stays: it frames the body.
 const ONE_HOP = ['connection', 'keep-alive', 'proxy-connection', 'te', 'upgrade'];
 
 /** The headers to send on: `rawHeaders` without those for this hop, in pairs. */

@@ -1,7 +1,7 @@
 """Requests that hide another one: what two servers in a row have read differently before.
 
-By the number of the row in docs/security.md, and a word: the bytes. `HIDDEN` publishes to the topic that
-every proxy in fronts.py refuses, so it arrives only where somebody was deceived.
+By the number of the row in docs/security.md, and a word: the bytes. `HIDDEN` publishes to the topic
+that every proxy in fronts.py refuses, so it arrives only where somebody was deceived.
 """
 
 HIDDEN = b"POST /topics/smuggled HTTP/1.1\r\nHost: tidings\r\nContent-Length: 6\r\n\r\nhidden"
@@ -30,12 +30,12 @@ def chunked(body):
 
 
 def encoding(value):
-    """A Transfer-Encoding that only some take for chunked, beside a length that covers everything."""
+    """A Transfer-Encoding that only some take for chunked, beside a length that covers all."""
     return post(length(ENDED), b"Transfer-Encoding: " + value, body=ENDED)
 
 
 def field(line):
-    """A line that some read as `Transfer-Encoding: chunked`, beside a length that covers everything."""
+    """A line that some read as `Transfer-Encoding: chunked`, beside a length that covers all."""
     return post(length(ENDED), line, body=ENDED)
 
 
@@ -57,7 +57,8 @@ HANDSHAKE = (
 SOCKET = b"GET /topics/front HTTP/1.1"
 
 REQUEST_LINES = {
-    "012 bare CR in the request line": b"GET /healthz HTTP/1.1\rX: y\r\nHost: tidings\r\n\r\n" + HIDDEN,
+    "012 bare CR in the request line": b"GET /healthz HTTP/1.1\rX: y\r\nHost: tidings\r\n\r\n"
+    + HIDDEN,
     "012 LF ends the request line": b"GET /healthz HTTP/1.1\nHost: tidings\r\n\r\n" + HIDDEN,
     "017 HTTP/0.9": b"GET /healthz\r\n" + HIDDEN,
     "019 empty lines first": b"\r\n\r\n" + post(length(HIDDEN), body=HIDDEN),
@@ -109,7 +110,9 @@ LENGTHS = {
 ENCODINGS = {
     "051 length and chunked": field(CHUNKED),
     "051 chunked and length": post(CHUNKED, length(ENDED), body=ENDED),
-    "051 length within chunked": post(b"Content-Length: 4", CHUNKED, body=chunk(HIDDEN) + b"0\r\n\r\n"),
+    "051 length within chunked": post(
+        b"Content-Length: 4", CHUNKED, body=chunk(HIDDEN) + b"0\r\n\r\n"
+    ),
     "056 chunked, gzip": encoding(b"chunked, gzip"),
     "056 chunked, identity": encoding(b"chunked, identity"),
     "057 gzip": encoding(b"gzip"),

@@ -1,7 +1,7 @@
-"""Reverse proxies in front of tidings, started as their users start them, and a relay that listens in.
+"""Reverse proxies in front of tidings, as their users start them, and a relay that listens in.
 
-The configurations are the files in docs/deploy/, with the ports put in. Each proxy refuses to pass on
-what is for the topic `smuggled`: whatever reaches that topic was hidden inside another request.
+The configurations are the files in docs/deploy/, with the ports put in. Each proxy refuses to pass
+on what is for the topic `smuggled`: whatever reaches that was hidden inside another request.
 """
 
 import pathlib

@@ -1,7 +1,7 @@
 """What a proxy takes for one request, tidings does not take for two, and no answer is another's.
 
-Counted on both sides: the proxy says how many of its requests were answered, the relay behind it how
-many answers tidings gave.
+Counted on both sides: the proxy says how many of its requests were answered, the relay behind it
+how many answers tidings gave.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ def receive(client, answers, enough):
 
 
 def check_honest_client(port, name):
-    """Somebody else, on connections to tidings that the attack has used: every answer is their own."""
+    """Somebody else, on connections that the attack has used: every answer is their own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     with contextlib.closing(connection):
         for number in range(2):

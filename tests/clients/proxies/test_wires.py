@@ -1,4 +1,4 @@
-"""Every wire through every proxy, set up as docs/operating.md says: at once, and again after a restart."""
+"""Every wire through every proxy, set up as docs/operating.md says: at once, and after a restart."""
 
 import contextlib
 import itertools
@@ -51,6 +51,12 @@ def test_a_client_resumes_when_the_proxy_was_restarted(server, front, wire, topi
         front.start()
         seen += itertools.islice(items, 3)
     assert [item.data for item in seen] == ["1", "2", "3", "4", "5", "6"]
+
+
+@pytest.mark.parametrize("file", ["nginx.conf", "haproxy.cfg"])
+def test_the_page_quotes_the_configuration_that_is_tested(file):
+    page = (fronts.REPOSITORY / "docs/operating.md").read_text()
+    assert f"\n{(fronts.DEPLOY / file).read_text()}```\n" in page
 
 
 def test_connections_to_the_server_are_kept_for_other_clients(front, relay):
