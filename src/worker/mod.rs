@@ -5,6 +5,8 @@
 //! knows no file descriptor.
 
 mod addresses;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod metrics;
 
 use std::collections::VecDeque;
@@ -16,6 +18,8 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 use slab::Slab;
 
+#[cfg(any(test, fuzzing))]
+pub use self::fuzz::{fuzz_batch, fuzz_connection};
 pub use self::metrics::Letter;
 
 use self::addresses::Addresses;
