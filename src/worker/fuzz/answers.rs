@@ -151,8 +151,10 @@ pub(super) fn read_answers(received: &[u8], expected: &[Expected], is_loose: boo
         };
         rest = &rest[body.used..];
         answers.is_endless = body.is_endless;
-        answers.is_whole = body.is_whole;
-        if body.is_whole {
+        // What has an end and has not come to it is half an answer.
+        answers.is_whole =
+            body.is_whole && (!body.is_endless || asked.is_none_or(Expected::is_endless));
+        if answers.is_whole {
             if let Some(asked) = asked {
                 asked.check(status, head, &body.bytes);
             }
