@@ -292,3 +292,14 @@ fn subscribing_anew_to_as_many_topics_as_one_may_is_allowed() {
     let third = r#"{"type":"subscribe","topic":"c"}"#;
     assert!(command(&mut world, key, third).contains("\"status\":400"));
 }
+
+#[test]
+fn as_many_pings_as_a_counter_holds_are_no_panic() {
+    let mut world = World::new(Limits { pings_per_second: u16::MAX, ..Limits::default() });
+    let key = open_websocket(&mut world);
+    for _ in 0..=(u16::MAX / 32) {
+        world.worker.handle_bytes(key, &mut [0x89, 0x80, 0, 0, 0, 0].repeat(33));
+        while !world.take(key).is_empty() {}
+    }
+    assert!(command(&mut world, key, r#"{"type":"ping"}"#).contains("pong"));
+}
