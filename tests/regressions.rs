@@ -303,3 +303,17 @@ fn as_many_pings_as_a_counter_holds_are_no_panic() {
     }
     assert!(command(&mut world, key, r#"{"type":"ping"}"#).contains("pong"));
 }
+
+#[test]
+fn json_that_some_parsers_fail_at_is_refused() {
+    let mut world = World::new(Limits::default());
+    for payload in [r#""\ud800""#, r#"{"\udc00":1}"#, "1e999999"] {
+        let key = world.connect();
+        let length = payload.len();
+        world.send(
+            key,
+            &format!("POST /topics/t HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{payload}"),
+        );
+        assert!(world.take(key).starts_with("HTTP/1.1 400"), "{payload}");
+    }
+}
