@@ -509,6 +509,33 @@ fn attack_175_pings_whose_pongs_nobody_reads() {
 }
 
 #[test]
+fn attack_175_when_pongs_have_to_wait_the_newest_is_kept() {
+    attack(&["--pings-per-second", "65535", "--ping", "60"], |server| {
+        let client = Client::connect_narrow(4_096, server.address());
+        let mut socket = WebSocket::open_on(client, "/topics/a", &[]);
+        let before = server.metric("tidings_bytes_read_total");
+        let mut writer = socket.client.another_handle();
+        for number in 0..60_000_u32 {
+            let mut payload = [b'p'; 125];
+            payload[..4].copy_from_slice(&number.to_be_bytes());
+            writer.write_all(&WebSocket::encode(FIN | PING, &payload)).unwrap();
+        }
+        // More pongs than the kernel keeps for who reads none. The pings are read all the same.
+        server.ask_until("all pings are read", || {
+            server.metric("tidings_bytes_read_total") - before >= 60_000 * 131
+        });
+        let (mut pongs, mut last) = (0, None);
+        while last != Some(59_999) {
+            let frame = socket.frame();
+            let number = u32::from_be_bytes(frame.payload[..4].try_into().unwrap());
+            assert!(frame.opcode == PONG && last.is_none_or(|last| last < number), "{frame:?}");
+            (pongs, last) = (pongs + 1, Some(number));
+        }
+        assert!(pongs < 59_000, "{pongs} pongs");
+    });
+}
+
+#[test]
 fn attack_180_181_masks_and_headers_cut_anywhere() {
     replay_rows(&[180, 181]);
     attack(&[], |server| {
