@@ -342,7 +342,9 @@ impl World {
             let memory_max = self.config.share(limits.memory_bytes_max);
             let gauges = worker.hub.gauges();
             assert!(gauges.memory_bytes <= memory_max, "{gauges:?}");
-            assert!(gauges.topics <= self.config.share(limits.topics_max as usize), "{gauges:?}");
+            // Those that were published to, and those that were only listened to.
+            let topics_max = self.config.share(limits.topics_max as usize);
+            assert!(gauges.topics <= 2 * topics_max, "{gauges:?}");
             assert!(gauges.replicas <= limits.topics_max as usize, "{gauges:?}");
             let body_bytes = worker.counters.body_bytes;
             assert!(body_bytes <= (memory_max + READ_BYTES_MAX) as u64, "{body_bytes}");
