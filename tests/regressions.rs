@@ -304,6 +304,31 @@ fn subscribing_anew_to_as_many_topics_as_one_may_is_allowed() {
 }
 
 #[test]
+fn as_many_pings_as_a_counter_holds_are_no_panic() {
+    let mut world = World::new(Limits { pings_per_second: u16::MAX, ..Limits::default() });
+    let key = open_websocket(&mut world);
+    for _ in 0..=(u16::MAX / 32) {
+        world.worker.handle_bytes(key, &mut [0x89, 0x80, 0, 0, 0, 0].repeat(33));
+        while !world.take(key).is_empty() {}
+    }
+    assert!(command(&mut world, key, r#"{"type":"ping"}"#).contains("pong"));
+}
+
+#[test]
+fn json_that_some_parsers_fail_at_is_refused() {
+    let mut world = World::new(Limits::default());
+    for payload in [r#""\ud800""#, r#"{"\udc00":1}"#, "1e999999"] {
+        let key = world.connect();
+        let length = payload.len();
+        world.send(
+            key,
+            &format!("POST /topics/t HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{payload}"),
+        );
+        assert!(world.take(key).starts_with("HTTP/1.1 400"), "{payload}");
+    }
+}
+
+#[test]
 fn messages_that_arrive_over_websockets_count_as_memory() {
     let limits = Limits {
         memory_bytes_max: 40_000,

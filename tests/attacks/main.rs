@@ -23,6 +23,7 @@ mod header_section;
 mod origins;
 mod polls;
 mod rates;
+mod refusal;
 mod request_line;
 mod restart;
 mod semantics;
