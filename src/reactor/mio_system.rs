@@ -4,15 +4,14 @@ use std::fs::File;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::bell::{Bell, Wake};
 use super::clock::Clock;
-use super::mailbox::Ring;
 use super::system::{Readiness, System, Who};
 use crate::key::ConnectionKey;
 use crate::limits::Limits;
@@ -42,25 +41,9 @@ pub struct MioSystem {
     spare: Option<File>,
 }
 
-/// Wakes a worker out of its poll.
-#[derive(Debug)]
-pub struct Bell {
-    waker: Waker,
-    rung: AtomicBool,
-}
-
-impl Ring for Bell {
-    fn ring(&self) {
-        if !self.rung.swap(true, Ordering::SeqCst)
-            && let Err(error) = self.waker.wake()
-        {
-            log::error!("cannot wake a worker: {error}");
-        }
-    }
-
-    fn quiet(&self) {
-        // A swap, so that the channel is looked at after the bell is quiet in every thread's eyes.
-        self.rung.swap(false, Ordering::SeqCst);
+impl Wake for Waker {
+    fn wake(&self) -> io::Result<()> {
+        Self::wake(self)
     }
 }
 
@@ -92,7 +75,7 @@ impl MioSystem {
     pub fn new(
         listeners: Vec<std::net::TcpListener>,
         clock: Clock,
-    ) -> io::Result<(Self, Arc<Bell>)> {
+    ) -> io::Result<(Self, Arc<Bell<Waker>>)> {
         if listeners.len() > LISTENERS_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "at most 64 listen addresses"));
         }
@@ -108,7 +91,7 @@ impl MioSystem {
         let events = Events::with_capacity(EVENTS_PER_POLL);
         let spare = File::open("/dev/null").ok();
         let system = Self { poll, events, listeners: registered, clock, spare };
-        Ok((system, Arc::new(Bell { waker, rung: AtomicBool::new(false) })))
+        Ok((system, Arc::new(Bell::new(waker))))
     }
 
     fn who(token: Token) -> Who {
