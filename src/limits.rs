@@ -209,6 +209,11 @@ pub const DELIVERIES_PER_TURN: u32 = 64;
 /// Buffers in one vectored write.
 pub const SLICES_PER_WRITE: usize = 24;
 
+/// Log lines that wait to be written; what is said beyond is dropped and counted.
+pub const LOG_LINES_WAITING_MAX: usize = 1024;
+/// Bytes of what one log line says.
+pub const LOG_LINE_BYTES_MAX: usize = 4096;
+
 /// Messages on their way from one worker to another, over all topics.
 pub const CREDIT_MESSAGES: u32 = if cfg!(loom) { 4 } else { 1024 };
 /// Publishes on their way from one worker to another.

@@ -19,6 +19,7 @@ mod event_stream;
 mod http;
 mod http_body;
 mod lines;
+mod logging;
 pub mod publish;
 mod publish_lines;
 #[cfg(test)]

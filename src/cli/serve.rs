@@ -8,6 +8,7 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::logging::Log;
 use crate::config::{Config, Origins};
 use crate::limits::Limits;
 use crate::server::Server;
@@ -53,17 +54,22 @@ const DESCRIPTORS_PER_WORKER: u64 = 16;
 /// Runs the server until it is told to stop. 0 after a drain, 1 when it cannot start or fails.
 #[must_use]
 pub fn run(arguments: ServeArguments) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    match serve(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            error!("{message}");
-            ExitCode::FAILURE
+    let log = match Log::start() {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("tidings: cannot start: {error}");
+            return ExitCode::FAILURE;
         }
+    };
+    let result = serve(arguments, &log);
+    if let Err(message) = &result {
+        error!("{message}");
     }
+    log.flush();
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn serve(arguments: ServeArguments) -> Result<(), String> {
+fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
     let (listen, descriptors) = (arguments.listen.clone(), raise_descriptor_limit());
     let config = configure(arguments, descriptors)?;
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
@@ -84,11 +90,12 @@ fn serve(arguments: ServeArguments) -> Result<(), String> {
         limits.log_age_ms / 1_000,
         addresses[0],
     );
-    let (drain, handle) = (server.drainer(), signals.handle());
+    let (drain, handle, log) = (server.drainer(), signals.handle(), log.clone());
     let listener = std::thread::spawn(move || {
         for (count, signal) in signals.forever().enumerate() {
             if count > 0 {
                 warn!("told twice to stop: exiting at once");
+                log.flush();
                 std::process::exit(128 + signal);
             }
             info!("draining: saying goodbye to every connection");
