@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::bell::{Bell, Wake};
-use super::clock::Clock;
+use super::clock::{Clock, Pace};
 use super::system::{Readiness, System, Who};
 use crate::key::ConnectionKey;
 use crate::limits::Limits;
@@ -21,8 +21,9 @@ use crate::time::Now;
 const EVENTS_PER_POLL: usize = 1024;
 /// Connections that the kernel may queue for us; it caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// Sleep no longer than this at a time; a poll that wakes up once an hour costs nothing.
-const POLL_MS_MAX: u64 = 3_600_000;
+/// Sleep no longer than this at a time while deadlines run: what comes later is a stall of our own, and not
+/// the peers' (see [`Pace`]). A poll that wakes up once a second costs nothing.
+const POLL_MS_MAX: u64 = 1_000;
 /// The token of the mailbox; listeners have those below it, connections what their keys say.
 const MAILBOX: usize = usize::MAX;
 const LISTENERS_MAX: usize = 64;
@@ -37,6 +38,7 @@ pub struct MioSystem {
     events: Events,
     listeners: Vec<TcpListener>,
     clock: Clock,
+    pace: Pace,
     /// Given up for a moment when there is no other descriptor to accept with.
     spare: Option<File>,
 }
@@ -90,7 +92,8 @@ impl MioSystem {
         }
         let events = Events::with_capacity(EVENTS_PER_POLL);
         let spare = File::open("/dev/null").ok();
-        let system = Self { poll, events, listeners: registered, clock, spare };
+        let system =
+            Self { poll, events, listeners: registered, clock, pace: Pace::default(), spare };
         Ok((system, Arc::new(Bell::new(waker))))
     }
 
@@ -107,8 +110,9 @@ impl System for MioSystem {
     type Socket = TcpStream;
 
     fn poll(&mut self, timeout_ms: Option<u64>, reports: &mut Vec<Readiness>) -> io::Result<()> {
-        let timeout = timeout_ms.map(|ms| Duration::from_millis(ms.min(POLL_MS_MAX)));
-        match self.poll.poll(&mut self.events, timeout) {
+        let timeout_ms = timeout_ms.map(|ms| ms.min(POLL_MS_MAX));
+        self.pace.wait(timeout_ms);
+        match self.poll.poll(&mut self.events, timeout_ms.map(Duration::from_millis)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
@@ -122,7 +126,13 @@ impl System for MioSystem {
     }
 
     fn now(&mut self) -> Now {
-        self.clock.now()
+        let now = self.clock.now();
+        self.pace.note(now.instant);
+        now
+    }
+
+    fn stalled_ms(&mut self) -> u64 {
+        self.pace.stalled_ms()
     }
 
     fn accept(&mut self, listener: usize) -> io::Result<(TcpStream, SocketAddr)> {
