@@ -1,11 +1,12 @@
 //! `tidings serve`: the server, as a command.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use log::{error, info, warn};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::logging::Log;
@@ -21,7 +22,7 @@ Examples:
   tidings --log-messages 10000 --log-age 86400        remember more
 
 Every flag can be given as an environment variable: --log-age 60 is TIDINGS_LOG_AGE=60.
-RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once.";
+RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once. SIGHUP does the same on a terminal, and nothing elsewhere.";
 
 /// The flags of `tidings serve`.
 #[derive(Debug, clap::Args)]
@@ -75,7 +76,7 @@ fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
     let workers = config.workers;
     // Registered first: a signal during the start is not lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| error.to_string())?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let seed = RandomState::new().build_hasher().finish();
     let server = Server::start(config, &listen, seed).map_err(|error| error.to_string())?;
     let addresses: Vec<String> =
@@ -92,8 +93,13 @@ fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
     );
     let (drain, handle, log) = (server.drainer(), signals.handle(), log.clone());
     let listener = std::thread::spawn(move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 {
+        let mut is_draining = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP && !std::io::stderr().is_terminal() {
+                info!("SIGHUP: there is nothing to load again, settings are flags; going on");
+                continue;
+            }
+            if std::mem::replace(&mut is_draining, true) {
                 warn!("told twice to stop: exiting at once");
                 log.flush();
                 std::process::exit(128 + signal);

@@ -184,6 +184,24 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
+    use crate::reactor::Ring as _;
+
+    #[test]
+    fn attack_225_a_poll_that_should_wait_for_ever_is_cut_into_seconds_and_can_be_ended() {
+        let (mut system, bell) = MioSystem::new(Vec::new(), Clock::start()).unwrap();
+        let mut reports = Vec::new();
+        for timeout_ms in [0, 1, 30 * 24 * 3_600_000, u64::MAX] {
+            bell.ring();
+            while reports.is_empty() {
+                system.poll(Some(timeout_ms), &mut reports).unwrap();
+            }
+            bell.quiet();
+            assert!(reports.drain(..).all(|report| report.who == Who::Mailbox));
+            // Nobody rings: it comes back by itself, far too early, and has nothing to say.
+            system.poll(Some(timeout_ms), &mut reports).unwrap();
+            assert!(reports.is_empty());
+        }
+    }
 
     #[test]
     fn accepted_connections_inherit_the_options_of_their_listener() {
