@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn what_comes_after_the_time_that_was_asked_for_is_a_stall() {
         let mut pace = Pace::default();
-        let mut after = |asked_ms, ms| {
+        let mut after = |asked_ms, ms: u64| {
             pace.note(Instant::from_ms(10_000));
             pace.wait(asked_ms);
             pace.note(Instant::from_ms(10_000 + ms));
