@@ -55,7 +55,11 @@ impl Connection {
             }
             match self.step(context, &mut input[used..], &mut steps_left) {
                 Step::Took(count) => used += count,
-                Step::Wait => return used,
+                Step::Wait => {
+                    // Lines of a batch take steps without bytes: it may be that only those ran out.
+                    self.more |= steps_left == 0;
+                    return used;
+                }
             }
         }
     }

@@ -4,6 +4,8 @@
 //! `handle_*` and asks what to do next through `poll_*`; between ticks it holds no borrowed thing and
 //! knows no file descriptor.
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod metrics;
 
 use std::collections::VecDeque;
@@ -15,6 +17,8 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 use slab::Slab;
 
+#[cfg(any(test, fuzzing))]
+pub use self::fuzz::{fuzz_batch, fuzz_connection};
 pub use self::metrics::Letter;
 
 use self::metrics::Scrapes;
