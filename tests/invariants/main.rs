@@ -22,6 +22,7 @@ mod event_source;
 mod memory;
 mod pace;
 mod races;
+mod stalls;
 mod turns;
 mod visible;
 mod world;
