@@ -10,8 +10,8 @@
 //! 3  connection | hub            one client's state machine | topics, owned and followed
 //! 2  topic                       the log, the cursor, the encode-once message
 //! 1  wire                        codecs: bytes <-> values (http1, sse, ndjson, websocket)
-//! 0  buffer · config · counters · key ·   bytes at rest, plain values
-//!    limits · time · timers
+//! 0  buffer · config · counters · fuse ·   bytes at rest, plain values
+//!    key · limits · time · timers
 //! ```
 
 pub mod buffer;
@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod counters;
+pub mod fuse;
 pub mod hub;
 pub mod key;
 pub mod limits;

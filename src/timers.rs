@@ -58,6 +58,11 @@ impl Default for Timers {
 }
 
 impl Timers {
+    /// A wheel that begins to turn at `now`, rather than at the clock's zero.
+    pub fn starting_at(now: Instant) -> Self {
+        Self { step: now.as_ms() >> STEP_BITS, ..Self::default() }
+    }
+
     /// Sets the slot's one deadline, replacing what it had; [`Instant::NEVER`] cancels it.
     pub fn set(&mut self, slot: u32, deadline: Instant) {
         let index = slot as usize;

@@ -9,6 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Origins};
+use crate::fuse::Fuse;
 use crate::limits::Limits;
 use crate::server::Server;
 
@@ -146,7 +147,7 @@ fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, Stri
     } else {
         Origins::Listed(allow_origin)
     };
-    Ok(Config { origins, limits, connections_max, workers })
+    Ok(Config { origins, limits, connections_max, workers, fuse: Fuse::default() })
 }
 
 /// `*`, or a scheme, `://` and a host, without a path (RFC 6454 §6.2).

@@ -8,6 +8,6 @@ mod system;
 
 pub use self::clock::Clock;
 pub use self::event_loop::EventLoop;
-pub use self::mailbox::{Mailbox, Parcel, Post, Ring, connect};
+pub use self::mailbox::{Envelope, Mailbox, Parcel, Post, Ring, connect};
 pub use self::mio_system::{Bell, MioSystem, bind};
 pub use self::system::{Readiness, System, Who};
