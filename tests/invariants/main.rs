@@ -15,6 +15,8 @@ mod churn;
 mod client;
 mod delivery;
 mod memory;
+mod panic_storm;
+mod panics;
 mod turns;
 mod visible;
 mod world;

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
 use tidings::config::Config;
+use tidings::fuse::Fuse;
 use tidings::key::ConnectionKey;
 use tidings::reactor::{EventLoop, Post, Readiness, Ring, System, Who, connect};
 use tidings::time::{Instant, Now};
@@ -79,6 +80,8 @@ struct Pipe {
     write: Interest,
     /// Reading says something that it has not said yet: the end, or an error.
     hang_up_is_news: bool,
+    /// Closing it panics.
+    breaks: bool,
     reads: u64,
 }
 
@@ -129,6 +132,8 @@ struct Net {
     /// Reports to be given by worker, true or not.
     rumours: Vec<Vec<Readiness>>,
     open: usize,
+    /// Bytes that clients have sent and received.
+    moved: u64,
     /// A poll that waits moves the clock.
     time_flows: bool,
     /// What other threads and clients do while a worker is in the middle of its tick.
@@ -156,6 +161,9 @@ impl Drop for SimSocket {
         net.open -= 1;
         let pipe = &mut net.pipes[self.pipe];
         (pipe.closed, pipe.shut, pipe.key) = (true, true, None);
+        let breaks = std::mem::take(&mut pipe.breaks);
+        drop(net);
+        assert!(!breaks, "a socket that panics when it is dropped");
     }
 }
 
@@ -391,6 +399,8 @@ pub(crate) struct World {
     pub(crate) random: Rng,
     /// The ways to the workers, as a thread of the server's own has them.
     pub(crate) post: Post<SimSocket>,
+    /// Makes workers panic.
+    pub(crate) fuse: Fuse,
 }
 
 impl World {
@@ -409,6 +419,8 @@ impl World {
             config.connections_max = 100_000;
         }
         let workers = config.workers;
+        let fuse = Fuse::for_tests();
+        config.fuse = fuse.clone();
         let mut random = Rng::with_seed(seed);
         let queue =
             || Queue { waiting: VecDeque::new(), interest: Interest::default(), closed: false };
@@ -422,6 +434,7 @@ impl World {
             polls: vec![Polls::default(); workers],
             rumours: vec![Vec::new(); workers],
             open: 0,
+            moved: 0,
             time_flows: false,
             before_read: None,
         }));
@@ -440,7 +453,7 @@ impl World {
             Rc::new(RefCell::new(event_loop))
         });
         let loops = loops.collect();
-        Self { net, loops, stalled: vec![false; workers], random, post }
+        Self { net, loops, stalled: vec![false; workers], random, post, fuse }
     }
 
     /// A client connects to a worker's listener.
@@ -457,7 +470,9 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, client: Client, bytes: impl AsRef<[u8]>) {
-        self.net.borrow_mut().pipes[client.0].to_server.extend(bytes.as_ref());
+        let net = &mut *self.net.borrow_mut();
+        net.pipes[client.0].to_server.extend(bytes.as_ref());
+        net.moved += bytes.as_ref().len() as u64;
     }
 
     /// The client closes its sending side.
@@ -480,9 +495,16 @@ impl World {
     }
 
     pub(crate) fn receive_some(&mut self, client: Client, most: usize) -> Vec<u8> {
-        let pipe = &mut self.net.borrow_mut().pipes[client.0];
+        let net = &mut *self.net.borrow_mut();
+        let pipe = &mut net.pipes[client.0];
         let count = most.min(pipe.to_client.len());
+        net.moved += count as u64;
         pipe.to_client.drain(..count).collect()
+    }
+
+    /// Dropping the server's end of it will panic.
+    pub(crate) fn sabotage(&mut self, client: Client) {
+        self.net.borrow_mut().pipes[client.0].breaks = true;
     }
 
     /// Whether the server has let go of the connection.
@@ -513,6 +535,15 @@ impl World {
     /// The system of a worker will say this in its next poll, true or not.
     pub(crate) fn rumour(&mut self, worker: usize, report: Readiness) {
         self.net.borrow_mut().rumours[worker].push(report);
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.loops.len()
+    }
+
+    /// Bytes that clients have sent and received so far.
+    pub(crate) fn moved(&self) -> u64 {
+        self.net.borrow().moved
     }
 
     /// Sockets that the server has open.
@@ -550,7 +581,12 @@ impl World {
 
     /// One turn of one worker. False when its drain is over.
     pub(crate) fn tick(&mut self, worker: usize) -> bool {
-        self.loops[worker].borrow_mut().tick().expect("the invented system can be polled")
+        self.try_tick(worker).expect("the invented system can be polled")
+    }
+
+    /// The same, when it may fail.
+    pub(crate) fn try_tick(&mut self, worker: usize) -> io::Result<bool> {
+        self.loops[worker].borrow_mut().tick()
     }
 
     /// A turn of each worker that does not stand still, in any order. Whether one had something to do.
