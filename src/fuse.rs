@@ -53,6 +53,11 @@ impl Fuse {
         self.0.as_ref().is_some_and(|state| state.swap(0, Ordering::SeqCst) != 0)
     }
 
+    /// Whether somebody may still panic.
+    pub fn is_lit(&self) -> bool {
+        self.0.as_ref().is_some_and(|state| state.load(Ordering::SeqCst) != 0)
+    }
+
     /// A worker passes a place.
     pub fn pass(&self, place: Place) {
         if let Some(state) = &self.0 {

@@ -371,12 +371,7 @@ impl Hub {
     }
 
     /// Sends a publish or deletion to the owner, if not too many are under way there.
-    fn forward(
-        &mut self,
-        owner: usize,
-        ticket: Ticket,
-        mail: impl FnOnce() -> Mail,
-    ) -> Publishing {
+    fn forward(&mut self, owner: usize, ticket: Ticket, mail: impl FnOnce() -> Mail) -> Publishing {
         let link = self.links.to(owner);
         if !link.may_forward() {
             return Publishing::Busy;

@@ -933,10 +933,10 @@ fn publishes_on_their_way_to_an_owner_that_stands_still_are_bounded() {
     assert_eq!(world.publish(1, &topic, 1), Publishing::Busy);
     assert_eq!(world.delete(1, &topic), Publishing::Busy);
     world.carry();
-    assert_eq!(world.letters(1, 0), FORWARDS_IN_FLIGHT_MAX as usize);
+    assert_eq!(world.letters(1, 0), FORWARDS_IN_FLIGHT_MAX);
     world.stalled[0] = false;
     world.settle();
-    assert_eq!(world.outcomes.len(), FORWARDS_IN_FLIGHT_MAX as usize);
+    assert_eq!(world.outcomes.len(), FORWARDS_IN_FLIGHT_MAX);
     assert_eq!(world.publish(1, &topic, 1), Publishing::Pending);
 }
 

@@ -27,3 +27,4 @@ mod semantics;
 mod slow_peers;
 mod system;
 mod topics;
+mod worker_panics;

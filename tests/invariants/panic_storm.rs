@@ -59,7 +59,8 @@ impl Track {
         }
         // The last message of all was acknowledged: being there means having missed nothing of its epoch.
         let (epoch, next) = self.place.as_ref().expect("it has heard of something");
-        let heads = acknowledged.keys().filter(|(topic, at, _)| (topic, at) == (&self.topic, epoch));
+        let heads =
+            acknowledged.keys().filter(|(topic, at, _)| (topic, at) == (&self.topic, epoch));
         let head = heads.map(|(_, _, sequence)| *sequence).max();
         assert_eq!(head, Some(next - 1), "topic {} up to its head: {what}", self.topic);
     }

@@ -215,8 +215,8 @@ fn attack_212_a_panic_in_a_drain_does_not_keep_the_server_from_ending() {
         }
         let mut running = [true; 2];
         for _ in 0..5_000 {
-            for worker in 0..2 {
-                running[worker] = running[worker] && world.tick(worker);
+            for (worker, running) in running.iter_mut().enumerate() {
+                *running = *running && world.tick(worker);
             }
             world.pass(10);
         }
