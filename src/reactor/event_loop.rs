@@ -132,7 +132,11 @@ impl<S: System> EventLoop<S> {
     fn turn(&mut self) -> io::Result<bool> {
         let timeout_ms = self.timeout_ms();
         self.reports.clear();
-        self.system.poll(timeout_ms, &mut self.reports)?;
+        match self.system.poll(timeout_ms, &mut self.reports) {
+            // A signal: whatever there is to report is reported by the next one.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            result => result?,
+        }
         let now = self.system.now();
         self.tick_began = now.instant;
         self.worker.begin_tick(now, self.post.connections());
@@ -318,8 +322,8 @@ impl<S: System> EventLoop<S> {
 
     /// Accepts up to `budget` connections. Whether one was accepted.
     fn accept_some(&mut self, budget: usize, now: Instant) -> bool {
-        let mut accepted = 0;
-        while accepted < budget
+        let (mut accepted, mut failed) = (0, 0);
+        while accepted < budget - failed
             && let Some(&listener) = self.to_accept.front()
         {
             match self.system.accept(listener) {
@@ -338,14 +342,14 @@ impl<S: System> EventLoop<S> {
                 }
                 // The connection that was to be accepted is gone, or the call was interrupted: the
                 // next one may be fine. An error that stays is waited out like exhaustion.
-                Err(error) if is_passing(&error) => accepted += 1,
+                Err(error) if is_passing(&error) && failed + 1 < ACCEPTS_PER_TICK => failed += 1,
                 Err(error) => {
                     self.turn_away(listener, &error, now);
                     break;
                 }
             }
         }
-        if accepted >= budget && !self.to_accept.is_empty() {
+        if accepted >= budget - failed && !self.to_accept.is_empty() {
             // A herd at one listener does not shut out those who wait at another.
             self.to_accept.rotate_right(1);
         }

@@ -125,10 +125,7 @@ impl System for MioSystem {
 
     fn poll(&mut self, timeout_ms: Option<u64>, reports: &mut Vec<Readiness>) -> io::Result<()> {
         let timeout = timeout_ms.map(|ms| Duration::from_millis(ms.min(POLL_MS_MAX)));
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            result => result?,
-        }
+        self.poll.poll(&mut self.events, timeout)?;
         reports.extend(self.events.iter().map(|event| Readiness {
             who: Self::who(event.token()),
             readable: event.is_readable(),

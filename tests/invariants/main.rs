@@ -15,6 +15,7 @@ mod churn;
 mod client;
 mod delivery;
 mod memory;
+mod net;
 mod panic_storm;
 mod panics;
 mod turns;
