@@ -807,7 +807,8 @@ fn followed(config: Config) -> (World, TopicName) {
 }
 
 #[test]
-fn mail_on_its_way_to_a_follower_that_stands_still_is_bounded_however_much_is_published() {
+fn attack_209_mail_on_its_way_to_a_follower_that_stands_still_is_bounded_however_much_is_published()
+{
     let (mut world, topic) = followed(config(2));
     world.stalled[1] = true;
     for published in 1..=20 * u64::from(CREDIT_MESSAGES) {
@@ -908,7 +909,7 @@ fn publishers_of_a_new_epoch_do_not_wait_for_those_of_the_old_one() {
 }
 
 #[test]
-fn deletions_cannot_fill_the_memory_with_mail_to_a_follower_that_stands_still() {
+fn attack_209_deletions_cannot_fill_the_memory_with_mail_to_a_follower_that_stands_still() {
     let (mut world, topic) = followed(config(2));
     world.stalled[1] = true;
     for _ in 0..10 * CREDIT_MESSAGES {
@@ -923,7 +924,7 @@ fn deletions_cannot_fill_the_memory_with_mail_to_a_follower_that_stands_still() 
 }
 
 #[test]
-fn publishes_on_their_way_to_an_owner_that_stands_still_are_bounded() {
+fn attack_209_publishes_on_their_way_to_an_owner_that_stands_still_are_bounded() {
     let mut world = World::new(config(2), 1);
     let topic = world.name(0, 0);
     world.stalled[0] = true;

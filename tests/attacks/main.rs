@@ -15,6 +15,7 @@ mod support;
 
 mod catalogue;
 mod event_streams;
+mod exhaustion;
 mod frames;
 mod framing;
 mod handshakes;

@@ -343,7 +343,7 @@ fn who_never_reads_holds_up_nobody_else() {
 }
 
 #[test]
-fn a_worker_that_stands_still_holds_up_nobody_on_the_others_for_longer_than_its_time() {
+fn attack_208_a_worker_that_stands_still_holds_up_nobody_on_the_others_for_longer_than_its_time() {
     let tested = (0..6).filter(|&seed| beside_a_worker_that_stands_still(seed)).count();
     assert!(tested >= 2, "the topic was the stuck worker's too often");
 }
@@ -392,7 +392,7 @@ fn beside_a_worker_that_stands_still(seed: u64) -> bool {
 }
 
 #[test]
-fn a_full_mailbox_of_one_worker_holds_up_no_mail_to_the_others() {
+fn attack_208_a_full_mailbox_of_one_worker_holds_up_no_mail_to_the_others() {
     let mut world = World::new(config(4, |_| ()), Weather::FAIR, 1);
     let clients: Vec<Client> = (0..4).map(|worker| world.connect(worker)).collect();
     world.settle();

@@ -13,7 +13,9 @@
 mod binary;
 mod churn;
 mod client;
+mod crowd;
 mod delivery;
+mod faults;
 mod memory;
 mod net;
 mod panic_storm;

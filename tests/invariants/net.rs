@@ -153,8 +153,9 @@ pub(crate) struct Net {
     pub(crate) polls: Vec<Polls>,
     /// Connections that are closed, where they were.
     pub(crate) gone: Vec<(usize, ConnectionKey)>,
-    /// The next call of accept says this, and keeps its connection; by worker.
+    /// What accept says, by worker; it keeps its connection then.
     pub(crate) refusals: Vec<Option<i32>>,
+    pub(crate) no_registering: bool,
     /// Reports to be given by worker, true or not.
     pub(crate) rumours: Vec<Vec<Readiness>>,
     pub(crate) open: usize,
@@ -396,7 +397,7 @@ impl System for Sim {
 
     fn register(&mut self, socket: &mut SimSocket, key: ConnectionKey) -> io::Result<()> {
         let net = &mut *self.net.borrow_mut();
-        if net.fault(self.worker, &[OUT_OF_MEMORY]).is_some() {
+        if net.fault(self.worker, &[OUT_OF_MEMORY]).is_some() || net.no_registering {
             return Err(io::Error::from_raw_os_error(OUT_OF_MEMORY));
         }
         let pipe = &mut net.pipes[socket.pipe];

@@ -65,6 +65,7 @@ impl World {
             polls: vec![Polls::default(); workers],
             gone: Vec::new(),
             refusals: vec![None; workers],
+            no_registering: false,
             rumours: vec![Vec::new(); workers],
             open: 0,
             moved: 0,
@@ -133,6 +134,16 @@ impl World {
         let count = most.min(pipe.to_client.len());
         net.moved += count as u64;
         pipe.to_client.drain(..count).collect()
+    }
+
+    /// Accepting fails with this error, and keeps its connection in the queue.
+    pub(crate) fn refuse_accepts(&mut self, worker: usize, error: Option<i32>) {
+        self.net.borrow_mut().refusals[worker] = error;
+    }
+
+    /// No socket can be registered, for want of memory.
+    pub(crate) fn fail_registering(&mut self, fails: bool) {
+        self.net.borrow_mut().no_registering = fails;
     }
 
     /// Dropping the server's end of it will panic.

@@ -42,8 +42,21 @@ impl Server {
 
     /// A server that listens on a port of the system's choice.
     pub fn start_with_workers(workers: usize, flags: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
-            .env_clear()
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command.env_clear();
+        Self::spawn(command, workers, flags)
+    }
+
+    /// The same under a limit of the shell's, such as `-n 64`.
+    pub fn start_limited(limit: &str, workers: usize, flags: &[&str]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        let run = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        command.env_clear().args(["-c", &run, env!("CARGO_BIN_EXE_tidings")]);
+        Self::spawn(command, workers, flags)
+    }
+
+    fn spawn(mut command: Command, workers: usize, flags: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
             .args(flags)
             .stdin(Stdio::null())
@@ -192,6 +205,11 @@ impl Server {
             let _ = pause.recv_timeout(Duration::from_millis(5));
         }
         panic!("never: {what}");
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks the process to go away.
