@@ -94,6 +94,8 @@ pub(crate) struct Pipe {
     pub(crate) write: Interest,
     /// Reading says something that it has not said yet: the end, or an error.
     pub(crate) hang_up_is_news: bool,
+    /// Writing moves nothing, and says so; from 1 on, how often it was tried.
+    takes_nothing: u32,
     /// Closing it panics.
     pub(crate) breaks: bool,
     pub(crate) reads: u64,
@@ -156,6 +158,8 @@ pub(crate) struct Net {
     /// What accept says, by worker; it keeps its connection then.
     pub(crate) refusals: Vec<Option<i32>>,
     pub(crate) no_registering: bool,
+    /// From 2 on: so many calls less one are made until one panics.
+    pub(crate) ambush: u32,
     /// Reports to be given by worker, true or not.
     pub(crate) rumours: Vec<Vec<Readiness>>,
     pub(crate) open: usize,
@@ -225,6 +229,8 @@ impl Net {
     /// One of these errors, now and then.
     fn fault(&mut self, worker: usize, errors: &[i32]) -> Option<i32> {
         self.polls[worker].calls += 1;
+        self.ambush = self.ambush.saturating_sub(1);
+        assert_ne!(self.ambush, 1, "a system call that panics");
         let faults = self.weather.faults;
         self.chance(faults).then(|| errors[self.random.usize(..errors.len())])
     }
@@ -452,11 +458,17 @@ impl System for Sim {
         }
         match net.fault(self.worker, &WRITE_ERRORS) {
             None => (),
-            Some(0) => return Ok(0),
+            Some(0) => net.pipes[socket.pipe].takes_nothing = 1,
             Some(error) => {
                 net.pipes[socket.pipe].reset |= error != OUT_OF_MEMORY;
                 return Err(io::Error::from_raw_os_error(error));
             }
+        }
+        let pipe = &mut net.pipes[socket.pipe];
+        if pipe.takes_nothing > 0 {
+            pipe.takes_nothing += 1;
+            assert!(pipe.takes_nothing < 10, "it writes and writes, and nothing is taken");
+            return Ok(0);
         }
         let blocks = net.chance(hiccups);
         let room = net.weather.window.saturating_sub(net.pipes[socket.pipe].to_client.len());

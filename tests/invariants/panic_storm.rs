@@ -19,6 +19,8 @@ struct Storm {
     crowd: Crowd,
     /// Panics, by place.
     panics: [usize; Place::ALL.len()],
+    /// Panics in system calls.
+    ambushed: usize,
 }
 
 impl Storm {
@@ -32,9 +34,10 @@ impl Storm {
             (limits.topic_idle_ms, limits.heartbeat_ms) = (5_000, 3_000);
         });
         let mut world = World::new(config, weather, seed);
+        world.may_panic = true;
         let mut crowd = Crowd::open(&mut world, &mut random, &what);
         crowd.settle(&mut world);
-        Self { world, random, crowd, panics: [0; Place::ALL.len()] }
+        Self { world, random, crowd, panics: [0; Place::ALL.len()], ambushed: 0 }
     }
 
     fn publish(&mut self) {
@@ -67,6 +70,19 @@ impl Storm {
         struck
     }
 
+    /// Makes a worker panic in some system call. Whether it did.
+    fn ambush(&mut self, worker: usize) -> bool {
+        self.publish();
+        let calls = self.random.u32(1..25);
+        self.world.ambush(calls);
+        for _ in 0..5 {
+            self.world.tick(worker);
+        }
+        let struck = !self.world.ambush(0);
+        self.ambushed += usize::from(struck);
+        struck
+    }
+
     fn step(&mut self) {
         let workers = self.world.workers();
         match self.random.u8(0..10) {
@@ -75,9 +91,12 @@ impl Storm {
             6 => {
                 let mut struck = false;
                 for _ in 0..self.random.usize(1..=2.min(workers)) {
-                    let place = Place::ALL[self.random.usize(..5)];
+                    let place = Place::ALL.get(self.random.usize(..8)).copied();
                     let worker = self.random.usize(..workers);
-                    struck |= self.strike(worker, place);
+                    struck |= match place.filter(|&place| place != Place::Drain) {
+                        Some(place) => self.strike(worker, place),
+                        None => self.ambush(worker),
+                    };
                 }
                 if struck {
                     self.after_panic();
@@ -109,7 +128,7 @@ impl Storm {
         let world = &mut self.world;
         world.weather(|weather| *weather = Weather::FAIR);
         self.crowd.check(world);
-        let restarts: usize = self.panics.iter().sum();
+        let restarts = self.panics.iter().sum::<usize>() + self.ambushed;
         let scraper = world.connect(0);
         let answer = ask(world, scraper, &get("/metrics"), 1).remove(0);
         let text = String::from_utf8(answer.body).expect("text");
@@ -124,17 +143,19 @@ impl Storm {
 #[test]
 fn attack_212_workers_that_panic_anywhere_take_down_their_own_connections_and_nothing_else() {
     let mut panics = [0; Place::ALL.len()];
-    let (mut gaps, mut unknown) = (0, 0);
+    let (mut gaps, mut unknown, mut ambushed) = (0, 0, 0);
     for seed in 0..150 {
         let mut storm = Storm::new(seed, [1, 2, 4][seed as usize % 3]);
         for _ in 0..200 {
             storm.step();
         }
         storm.finish();
+        ambushed += storm.ambushed;
         gaps += storm.crowd.pollers.iter().map(|one| one.track.gaps).sum::<usize>();
         unknown += storm.crowd.publishers.iter().map(|one| one.unknown).sum::<usize>();
         panics.iter_mut().zip(storm.panics).for_each(|(sum, more)| *sum += more);
     }
+    assert!(ambushed > 100, "in system calls: {ambushed}");
     assert!(panics[..5].iter().all(|&panics| panics > 20), "at every place: {panics:?}");
     assert!(gaps > 50 && unknown > 20, "{gaps} gaps, {unknown} unknown outcomes");
 }

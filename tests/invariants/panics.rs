@@ -12,6 +12,7 @@ use crate::{ask, config};
 /// A world with a client at each worker, which is accepted there.
 fn world_with_clients(workers: usize, seed: u64) -> (World, Vec<Client>) {
     let mut world = World::new(config(workers, |_| ()), Weather::FAIR, seed);
+    world.may_panic = true;
     let clients: Vec<Client> = (0..workers).map(|worker| world.connect(worker)).collect();
     world.settle();
     for (worker, &client) in clients.iter().enumerate() {
@@ -278,6 +279,7 @@ const SECOND_PANIC: &str = "TIDINGS_TEST_SECOND_PANIC";
 fn attack_214_a_panic_while_a_panic_unwinds_ends_the_process() {
     if std::env::var_os(SECOND_PANIC).is_some() {
         let mut world = World::new(config(1, |_| ()), Weather::FAIR, 1);
+        world.may_panic = true;
         let client = world.connect(0);
         world.sabotage(client);
         // The first panic finds the socket in the loop's hands, and unwinding closes it.

@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) post: Post<SimSocket>,
     /// Makes workers panic.
     pub(crate) fuse: Fuse,
+    /// A worker that panics is what the test is about. Otherwise it fails.
+    pub(crate) may_panic: bool,
 }
 
 impl World {
@@ -66,6 +68,7 @@ impl World {
             gone: Vec::new(),
             refusals: vec![None; workers],
             no_registering: false,
+            ambush: 0,
             rumours: vec![Vec::new(); workers],
             open: 0,
             moved: 0,
@@ -87,7 +90,7 @@ impl World {
             Rc::new(RefCell::new(event_loop))
         });
         let loops = loops.collect();
-        Self { net, loops, stalled: vec![false; workers], random, post, fuse }
+        Self { net, loops, stalled: vec![false; workers], random, post, fuse, may_panic: false }
     }
 
     /// A client connects to a worker's listener.
@@ -144,6 +147,12 @@ impl World {
     /// No socket can be registered, for want of memory.
     pub(crate) fn fail_registering(&mut self, fails: bool) {
         self.net.borrow_mut().no_registering = fails;
+    }
+
+    /// The `calls`th system call from now on panics; 0: none does. Whether the last ambush is still laid.
+    pub(crate) fn ambush(&mut self, calls: u32) -> bool {
+        let next = if calls > 0 { calls + 1 } else { 0 };
+        std::mem::replace(&mut self.net.borrow_mut().ambush, next) > 1
     }
 
     /// Dropping the server's end of it will panic.
@@ -230,7 +239,10 @@ impl World {
 
     /// The same, when it may fail.
     pub(crate) fn try_tick(&mut self, worker: usize) -> io::Result<bool> {
-        self.loops[worker].borrow_mut().tick()
+        let mut event_loop = self.loops[worker].borrow_mut();
+        let result = event_loop.tick();
+        assert!(self.may_panic || event_loop.restarts() == 0, "worker {worker} has panicked");
+        result
     }
 
     /// A turn of each worker that does not stand still, in any order. Whether one had something to do.

@@ -251,6 +251,9 @@ impl Drop for Server {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // It survives a panic; no test does.
+        let panicked = self.log.iter().find(|line| line.contains("panicked"));
+        assert!(panicked.is_none() || thread::panicking(), "{panicked:?}");
     }
 }
 

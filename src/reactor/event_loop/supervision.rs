@@ -55,6 +55,11 @@ impl<S: System> EventLoop<S> {
         catch_unwind(AssertUnwindSafe(|| self.turn())).unwrap_or_else(|panic| self.restart(panic))
     }
 
+    /// How often the worker has panicked.
+    pub fn restarts(&self) -> u64 {
+        self.worker.counters().restarts
+    }
+
     fn restart(&mut self, panic: Box<dyn Any + Send>) -> io::Result<bool> {
         let (own, now) = (self.own, self.tick_began);
         if self.lives.note_panic(now) {
