@@ -30,7 +30,7 @@ pub struct Counters {
     pub restarts: u64,
     /// Gauge: subscriptions open, by [`Wire`].
     pub subscriptions: [u64; Wire::COUNT],
-    /// Gauge: bytes of request bodies under way.
+    /// Gauge: bytes of request bodies and of WebSocket messages under way.
     pub body_bytes: u64,
 }
 

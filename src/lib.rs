@@ -10,16 +10,20 @@
 //! 3  connection | hub            one client's state machine | topics, owned and followed
 //! 2  topic                       the log, the cursor, the encode-once message
 //! 1  wire                        codecs: bytes <-> values (http1, sse, ndjson, websocket)
-//! 0  buffer · config · counters · fuse ·   bytes at rest, plain values
-//!    key · limits · time · timers
+//! 0  addresses · buffer · config ·        bytes at rest, plain values
+//!    counters · fuse · key · limits ·
+//!    time · timers
 //! ```
 
+pub mod addresses;
 pub mod buffer;
 pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod counters;
 pub mod fuse;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 pub mod hub;
 pub mod key;
 pub mod limits;

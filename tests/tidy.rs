@@ -11,7 +11,18 @@ use std::path::Path;
 
 /// Rooms by floor, from the bottom.
 const FLOORS: [&[&str]; 7] = [
-    &["buffer", "config", "counters", "fuse", "key", "limits", "time", "timers"],
+    &[
+        "addresses",
+        "buffer",
+        "config",
+        "counters",
+        "fuse",
+        "fuzzing",
+        "key",
+        "limits",
+        "time",
+        "timers",
+    ],
     &["wire"],
     &["topic"],
     &["connection", "hub"],
@@ -22,7 +33,8 @@ const FLOORS: [&[&str]; 7] = [
 /// From this floor on up there is I/O.
 const IO_FLOOR: usize = 5;
 /// Imports between rooms of one floor that are meant, with their reasons.
-const SAME_FLOOR: [(&str, &str, &str); 5] = [
+const SAME_FLOOR: [(&str, &str, &str); 6] = [
+    ("addresses", "time", "plain values"),
     ("main", "cli", "the program is its command line"),
     ("cli", "server", "`tidings serve` starts it"),
     ("config", "limits", "what the operator chose includes every bound"),
@@ -37,6 +49,9 @@ const COMMENT_COLUMNS_MAX: usize = 120;
 const FILE_LINES_MAX: usize = 600;
 /// Files that are longer, with their reasons.
 const LONG_FILES: [(&str, &str); 0] = [];
+
+/// What code under test only is marked with.
+const TESTS: [&str; 2] = ["#[cfg(test)]", "#[cfg(any(test, fuzzing))]"];
 
 /// A file and what is known of it.
 struct Source<'a> {
@@ -180,12 +195,13 @@ fn spell_out(
     index.max(1)
 }
 
-/// The files that are declared under `#[cfg(test)]`, as `src/hub/tests` for `src/hub/tests.rs` and
+/// The files that are declared under `#[cfg(test)]` or `#[cfg(any(test, fuzzing))]`, as `src/hub/tests` for `src/hub/tests.rs` and
 /// everything in `src/hub/tests/`.
 fn declared_for_tests(path: &str, text: &str) -> Vec<String> {
-    let folder = path.trim_end_matches("mod.rs").trim_end_matches(".rs").trim_end_matches('/');
+    let folder = path.trim_end_matches("mod.rs").trim_end_matches("lib.rs");
+    let folder = folder.trim_end_matches(".rs").trim_end_matches('/');
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let modules = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]").filter_map(|pair| {
+    let modules = lines.windows(2).filter(|pair| TESTS.contains(&pair[0])).filter_map(|pair| {
         let name = pair[1].trim_start_matches("pub(crate) ").strip_prefix("mod ")?;
         name.strip_suffix(';').map(|name| format!("{folder}/{name}"))
     });

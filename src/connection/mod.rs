@@ -393,4 +393,26 @@ impl Connection {
     pub fn surplus(&self) -> Surplus {
         self.surplus
     }
+
+    /// What it holds, for whoever checks its bounds.
+    #[cfg(any(test, fuzzing))]
+    pub fn held(&self) -> Held {
+        Held {
+            inbox: self.inbox.len(),
+            outbox: self.outbox.len(),
+            is_endless: matches!(self.phase, Phase::Batch(_) | Phase::Stream(_)),
+        }
+    }
+}
+
+/// What a connection holds.
+#[cfg(any(test, fuzzing))]
+#[derive(Copy, Clone, Debug)]
+pub struct Held {
+    /// Bytes received and not yet parsed.
+    pub inbox: usize,
+    /// Bytes owed.
+    pub outbox: usize,
+    /// Whether it goes on for as long as its client likes.
+    pub is_endless: bool,
 }

@@ -14,6 +14,8 @@ use crate::topic::{
 /// What an owner knows of its topic beside the log.
 #[derive(Debug, Default)]
 pub(super) struct Ownership {
+    /// Whether it ever had a message: see `room.rs`.
+    pub(super) was_published_to: bool,
     followers: Vec<Follower>,
     /// Publishes and deletions that are answered when every follower was mailed them, in turn.
     unanswered: VecDeque<Unanswered>,
@@ -66,19 +68,6 @@ impl Ownership {
 }
 
 impl Hub {
-    /// Creates a topic of this worker's own.
-    pub(super) fn begin_topic(&mut self, now: Instant, topic: &TopicName) -> Result<u32, Refusal> {
-        if self.owned >= self.owned_max {
-            return Err(Refusal::TopicsUsedUp);
-        }
-        Ok(self.create_topic(now, topic))
-    }
-
-    fn create_topic(&mut self, now: Instant, topic: &TopicName) -> u32 {
-        self.owned += 1;
-        self.insert(now, topic, Role::Owner(Ownership::default()))
-    }
-
     /// Sequences a message of a topic that this worker owns. `from` is the publisher's worker.
     pub(super) fn publish_here(
         &mut self,
@@ -152,10 +141,7 @@ impl Hub {
         if self.memory + message.cost_bytes() > self.memory_max {
             return Err(Refusal::MemoryUsedUp);
         }
-        match self.names.get(topic) {
-            Some(&slot) => Ok(slot),
-            None => self.begin_topic(now, topic),
-        }
+        self.begin_spoken(now, topic)
     }
 
     /// Begins a new epoch of a topic that this worker owns.
@@ -196,8 +182,8 @@ impl Hub {
         let slot = match self.names.get(topic) {
             Some(&slot) => slot,
             // It was there, and counted, when the subscribers came: they cannot be refused any more.
-            None if again => self.create_topic(now.instant, topic),
-            None => match self.begin_topic(now.instant, topic) {
+            None if again => self.begin_again(now.instant, topic),
+            None => match self.begin_silent(now.instant, topic) {
                 Ok(slot) => slot,
                 Err(refusal) => {
                     self.links.send(worker, Mail::FollowRefused { replica, refusal });

@@ -4,7 +4,8 @@
 //! `handle_*` and asks what to do next through `poll_*`; between ticks it holds no borrowed thing and
 //! knows no file descriptor.
 
-mod addresses;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod metrics;
 mod restart;
 
@@ -17,10 +18,12 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 use slab::Slab;
 
+#[cfg(any(test, fuzzing))]
+pub use self::fuzz::{fuzz_batch, fuzz_connection};
 pub use self::metrics::Letter;
 
-use self::addresses::Addresses;
 use self::metrics::Scrapes;
+use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::connection::{Connection, Context, Surplus};
 use crate::counters::{CloseReason, Counters};
@@ -96,7 +99,7 @@ impl Worker {
             timers: Timers::default(),
             random,
             counters: Counters::default(),
-            addresses: Addresses::default(),
+            addresses: Addresses::new(config.limits.reads_per_second),
             served: 0,
             clients: 0,
             ready: VecDeque::new(),
@@ -136,7 +139,7 @@ impl Worker {
         }
         if surplus == Surplus::No {
             self.served += 1;
-            self.addresses.add(peer);
+            self.addresses.add(self.now.instant, peer);
         }
         self.counters.connections_opened += 1;
         let generation = self.next_generation;
@@ -158,7 +161,7 @@ impl Worker {
         let limits = &self.config.limits;
         if self.served >= self.config.share(self.config.connections_max) {
             Surplus::Server
-        } else if self.addresses.count(peer)
+        } else if self.addresses.connections(peer)
             >= self.config.share(limits.connections_per_address as usize)
         {
             Surplus::Address
@@ -442,6 +445,7 @@ impl Worker {
             config: &self.config,
             random: &mut self.random,
             counters: &mut self.counters,
+            addresses: &mut self.addresses,
             clients: self.clients,
             date: &self.date,
             draining: self.goodbyes.is_some(),

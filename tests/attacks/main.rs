@@ -22,6 +22,8 @@ mod handshakes;
 mod header_section;
 mod origins;
 mod polls;
+mod rates;
+mod refusal;
 mod request_line;
 mod restart;
 mod semantics;
