@@ -362,6 +362,11 @@ fn look_at_words(source: &Source<'_>, complaints: &mut Vec<Complaint>) {
         if line.contains("todo!") || line.contains("unimplemented!") {
             complain("something is missing");
         }
+        // Looking up a name and asking for entropy may wait; the command line may, before it listens.
+        let waits = ["ToSocketAddrs", "to_socket_addrs", "getaddrinfo", "getrandom", "RandomState"];
+        if room(path) != "cli" && waits.iter().any(|name| line.contains(name)) {
+            complain("a name or entropy is asked for");
+        }
         let reads_clock = line.contains("Instant::now") || line.contains("SystemTime::now");
         if reads_clock && !is_clock && number < source.tests_from {
             complain("a clock is read");
@@ -438,6 +443,25 @@ fn each_kind_of_disorder_is_noticed() {
     }
     let headless = [("src/server.rs".to_owned(), "use std::io;\n".to_owned())];
     assert_eq!(inspect(&headless).len(), 1);
+}
+
+/// `the_house_is_in_order` looks for them everywhere.
+#[test]
+fn attack_209_213_230_locks_channels_without_a_bound_and_lookups_are_noticed_on_every_floor() {
+    for path in ["src/server.rs", "src/reactor/mailbox.rs", "src/worker/mod.rs", "src/hub/mod.rs"] {
+        for (body, expected) in [
+            ("static LOCK: std::sync::Mutex<u8> = std::sync::Mutex::new(0);", "share no locks"),
+            ("use std::sync::RwLock;", "share no locks"),
+            ("use std::sync::{Arc, Condvar};", "share no locks"),
+            ("fn f() { let way = crossbeam_channel::unbounded::<u8>(); }", "without a bound"),
+            ("fn f() { let way = mpsc::channel(); }", "without a bound"),
+            ("fn f(name: &str) { name.to_socket_addrs(); }", "a name or entropy"),
+            ("fn f() { getrandom::fill(&mut [0]); }", "a name or entropy"),
+        ] {
+            let said = said_of(path, body);
+            assert!(said.iter().any(|one| one.contains(expected)), "{path} {body:?}: {said:?}");
+        }
+    }
 }
 
 #[test]

@@ -129,6 +129,16 @@ impl Worker {
         self.now = now;
     }
 
+    /// This thread stood still for so long: peers get as much more time for what they have to do.
+    pub fn forgive(&mut self, stalled_ms: u64) {
+        if stalled_ms > 0 {
+            for (slot, entry) in &mut self.connections {
+                entry.connection.forgive(stalled_ms);
+                self.timers.set(slot as u32, entry.connection.deadline(&self.config.limits));
+            }
+        }
+    }
+
     /// A connection was accepted or handed over. `None`: there are too many even to refuse.
     pub fn handle_accept(&mut self, peer: SocketAddr) -> Option<ConnectionKey> {
         let surplus = self.surplus(peer);

@@ -22,6 +22,7 @@ mod handshakes;
 mod header_section;
 mod origins;
 mod polls;
+mod process;
 mod rates;
 mod refusal;
 mod request_line;

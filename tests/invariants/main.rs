@@ -20,6 +20,7 @@ mod memory;
 mod net;
 mod panic_storm;
 mod panics;
+mod stalls;
 mod turns;
 mod visible;
 mod world;

@@ -163,6 +163,8 @@ pub(crate) struct Net {
     /// Reports to be given by worker, true or not.
     pub(crate) rumours: Vec<Vec<Readiness>>,
     pub(crate) open: usize,
+    /// How long each worker has stood still without having been told yet.
+    pub(crate) stalls: Vec<u64>,
     /// Bytes that clients have sent and received.
     pub(crate) moved: u64,
     /// A poll that waits moves the clock.
@@ -346,6 +348,10 @@ impl System for Sim {
     fn now(&mut self) -> Now {
         let now_ms = self.net.borrow().now_ms;
         Now { instant: Instant::from_ms(now_ms), wall_ms: WALL_MS + now_ms }
+    }
+
+    fn stalled_ms(&mut self) -> u64 {
+        std::mem::take(&mut self.net.borrow_mut().stalls[self.worker])
     }
 
     fn accept(&mut self, listener: usize) -> io::Result<(SimSocket, SocketAddr)> {

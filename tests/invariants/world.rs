@@ -71,6 +71,7 @@ impl World {
             ambush: 0,
             rumours: vec![Vec::new(); workers],
             open: 0,
+            stalls: vec![0; workers],
             moved: 0,
             time_flows: false,
             before_read: None,
@@ -230,6 +231,12 @@ impl World {
     /// Moves the clock, by itself.
     pub(crate) fn pass(&mut self, ms: u64) {
         self.net.borrow_mut().now_ms += ms;
+    }
+
+    /// The whole process stands still for so long.
+    pub(crate) fn stall(&mut self, ms: u64) {
+        self.pass(ms);
+        self.net.borrow_mut().stalls.iter_mut().for_each(|stall| *stall += ms);
     }
 
     /// One turn of one worker. False when its drain is over.
