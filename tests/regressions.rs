@@ -341,3 +341,13 @@ fn messages_that_arrive_over_websockets_count_as_memory() {
     world.worker.handle_error(first);
     assert_eq!(under_way(&world), 0);
 }
+
+#[test]
+fn blank_lines_do_not_hold_up_a_batch() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    let lines = "\n".repeat(1_000) + "x\n";
+    world.send(key, &batch(&(chunk(&lines) + "0\r\n\r\n")));
+    let answer = world.take(key);
+    assert!(answer.contains("{\"line\":1001,") && answer.ends_with("0\r\n\r\n"), "{answer}");
+}

@@ -55,7 +55,12 @@ impl Connection {
             }
             match self.step(context, &mut input[used..], &mut steps_left) {
                 Step::Took(count) => used += count,
-                Step::Wait => return used,
+                Step::Wait => {
+                    // Lines are taken without a byte of input, and without a word in answer if they are blank:
+                    // when the steps are used up there may be more of them.
+                    self.more |= steps_left == 0;
+                    return used;
+                }
             }
         }
     }
