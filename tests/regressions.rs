@@ -176,6 +176,15 @@ fn a_batch_holds_no_more_lines_than_one_piece_of_its_body() {
 }
 
 #[test]
+fn a_batch_of_many_blank_lines_comes_to_its_end() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    // Nothing is reported on them, so no write makes the batch go on.
+    world.send(key, &batch(&(chunk(&"\n".repeat(1_000)) + "0\r\n\r\n")));
+    assert!(world.take(key).ends_with("\r\n\r\n0\r\n\r\n"));
+}
+
+#[test]
 fn an_overlong_last_line_is_reported_when_the_body_ends_behind_it() {
     let mut world = World::new(Limits { body_bytes_max: 100, ..Limits::default() });
     let key = world.connect();

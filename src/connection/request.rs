@@ -56,8 +56,7 @@ impl Connection {
             match self.step(context, &mut input[used..], &mut steps_left) {
                 Step::Took(count) => used += count,
                 Step::Wait => {
-                    // Lines are taken without a byte of input, and without a word in answer if they are blank:
-                    // when the steps are used up there may be more of them.
+                    // Lines of a batch take steps without bytes: it may be that only those ran out.
                     self.more |= steps_left == 0;
                     return used;
                 }

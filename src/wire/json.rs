@@ -164,6 +164,11 @@ pub fn encode_integer(out: &mut Vec<u8>, number: u64) {
     serde_json::to_writer(out, &number).expect("writing a number to a vector cannot fail");
 }
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_json;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,7 @@ mod handshakes;
 mod header_section;
 mod origins;
 mod polls;
+mod process;
 mod rates;
 mod refusal;
 mod request_line;

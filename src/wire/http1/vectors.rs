@@ -122,7 +122,7 @@ fn every_body_is_read_or_refused_as_the_page_says() {
             "rest" => rest.to_string(),
             _ => panic!("the page names {key}, which is unknown"),
         });
-        fuzz_body(&vector.input);
+        fuzz_chunked(&vector.input);
     }
 }
 
