@@ -35,6 +35,8 @@ pub struct Counters {
     pub subscriptions: [u64; Wire::COUNT],
     /// Gauge: bytes of request bodies and of WebSocket messages under way.
     pub body_bytes: u64,
+    /// Gauge: bytes queued for connections, as they are counted against their bounds.
+    pub outbox_bytes: u64,
 }
 
 /// Numbers about a hub, for metrics.
@@ -161,6 +163,7 @@ impl Counters {
         self.writes += other.writes;
         self.ticks += other.ticks;
         self.body_bytes += other.body_bytes;
+        self.outbox_bytes += other.outbox_bytes;
         let sum = |own: &mut [u64], more: &[u64]| {
             own.iter_mut().zip(more).for_each(|(own, more)| *own += more);
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use tidings::config::Config;
+use tidings::counters::CloseReason;
 use tidings::key::ConnectionKey;
 use tidings::limits::Limits;
 use tidings::time::{Instant, Now};
@@ -352,11 +353,48 @@ fn messages_that_arrive_over_websockets_count_as_memory() {
 }
 
 #[test]
-fn blank_lines_do_not_hold_up_a_batch() {
+fn a_batch_with_many_lines_that_are_not_reported_on_goes_on_by_itself() {
     let mut world = World::new(Limits::default());
     let key = world.connect();
-    let lines = "\n".repeat(1_000) + "x\n";
-    world.send(key, &batch(&(chunk(&lines) + "0\r\n\r\n")));
-    let answer = world.take(key);
-    assert!(answer.contains("{\"line\":1001,") && answer.ends_with("0\r\n\r\n"), "{answer}");
+    let last = "{\"topic\":\"a\",\"data\":1}\n";
+    let (empty, rest) = ("\n".repeat(40_000), "\n".repeat(100));
+    world.send(
+        key,
+        &format!(
+            "POST /topics HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-ndjson\r\n\
+             Content-Length: {}\r\n\r\n{empty}",
+            empty.len() + rest.len() + last.len()
+        ),
+    );
+    // No time passes, and no heartbeat comes to its help.
+    world.take(key);
+    world.send(key, &format!("{rest}{last}"));
+    assert!(world.take(key).contains("\"line\":40101,\"topic\":\"a\""));
+}
+
+#[test]
+fn a_body_that_comes_too_slowly_is_counted_as_that() {
+    let limits = Limits { body_grace_ms: 1_000, linger_ms: 100, ..Limits::default() };
+    let mut world = World::new(limits);
+    let key = world.connect();
+    world.send(key, "POST /topics/a HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\nx");
+    world.pass(1_100);
+    assert!(world.take(key).starts_with("HTTP/1.1 408"));
+    world.pass(200);
+    let closed = world.worker.poll_closed().map(|(_, reason, _)| reason);
+    assert_eq!(closed, Some(CloseReason::BodyTimeout));
+}
+
+#[test]
+fn after_a_leap_of_the_clock_the_wheel_does_not_turn_through_all_of_it() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    world.send(key, "GET /topics/t HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    world.take(key);
+    // Far more turns of the wheel than can be waited for.
+    world.now_ms += 1 << 60;
+    world.pass(0);
+    assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
+    world.pass(16_000);
+    assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
 }

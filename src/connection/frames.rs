@@ -27,10 +27,10 @@ impl Connection {
             message_bytes_max: context.config.limits.websocket_message_bytes_max,
             fragments_max: context.config.limits.websocket_fragments_max as usize,
         };
-        let most = context.config.limits.outbox_bytes_max;
+        let most = context.outbox_bytes_max;
         let mut used = 0;
         while let Phase::WebSocket(websocket) = &mut self.phase {
-            let has_room = websocket.wants_read() && self.outbox.len() < most;
+            let has_room = websocket.wants_read() && self.outbox.cost_bytes() < most;
             if used == input.len() || !has_room || *steps_left == 0 {
                 break;
             }

@@ -340,7 +340,7 @@ impl Connection {
 
     /// Whether bytes that the peer sends can be taken now.
     pub fn wants_read(&self, limits: &Limits) -> bool {
-        let has_room = self.outbox.len() < limits.outbox_bytes_max;
+        let has_room = self.outbox.cost_bytes() < limits.outbox_bytes_max;
         let has_place = self.inbox.len() < PIPELINE_BYTES_MAX;
         match &self.phase {
             Phase::Head { .. } => has_room && self.inbox.len() < limits.head_bytes_max,
@@ -395,6 +395,11 @@ impl Connection {
     /// What is to be sent next; returns how many of `slices` were filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         self.outbox.slices(slices)
+    }
+
+    /// Bytes of memory that its outbox is counted as.
+    pub fn outbox_cost(&self) -> usize {
+        self.outbox.cost_bytes()
     }
 
     /// The other end.

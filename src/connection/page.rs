@@ -131,6 +131,7 @@ pub fn metrics_text(counters: &Counters, gauges: &HubGauges, connections: &[u64]
         "Bytes of request bodies and WebSocket messages under way.",
         counters.body_bytes,
     );
+    gauge("outbox_bytes", "Bytes queued for connections.", counters.outbox_bytes);
     gauge("topics", "Topics.", gauges.topics as u64);
     gauge("replicas", "Replicas of topics of other workers.", gauges.replicas as u64);
     gauge("log_bytes", "Bytes of messages and their encodings.", gauges.memory_bytes as u64);

@@ -107,7 +107,7 @@ impl Connection {
 
     fn read_head<T: Topics>(&mut self, context: &mut Context<'_, T>, input: &[u8]) -> Step {
         let Phase::Head { search, .. } = &mut self.phase else { return Step::Wait };
-        if input.is_empty() || self.outbox.len() >= context.config.limits.outbox_bytes_max {
+        if input.is_empty() || self.outbox.cost_bytes() >= context.outbox_bytes_max {
             return Step::Wait;
         }
         let limits = HeadLimits {

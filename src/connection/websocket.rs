@@ -173,10 +173,10 @@ impl Connection {
         let json = websocket.json;
         let format = if json { Format::WebSocketEnvelope } else { Format::WebSocketRaw };
         let several = if json { Encoded::body } else { Encoded::framed };
-        let most = context.config.limits.outbox_bytes_max;
+        let most = context.outbox_bytes_max;
         let before = self.outbox.len();
         while let Phase::WebSocket(websocket) = &mut self.phase
-            && self.outbox.len() < most
+            && self.outbox.cost_bytes() < most
         {
             match websocket.subscription.next(context, format, Encoded::framed, several) {
                 None => break,

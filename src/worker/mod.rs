@@ -435,6 +435,10 @@ impl Worker {
         if entry.generation != key.generation {
             return;
         }
+        let limits = &self.config.limits;
+        let before = entry.connection.outbox_cost();
+        let others = self.counters.outbox_bytes as usize - before;
+        let outboxes_left = self.config.share(limits.outboxes_bytes_max).saturating_sub(others);
         let mut context = Context {
             now: self.now,
             key,
@@ -445,10 +449,13 @@ impl Worker {
             addresses: &mut self.addresses,
             clients: self.clients,
             date: &self.date,
+            outbox_bytes_max: limits.outbox_bytes_max.min(outboxes_left).max(1),
+            outboxes_left,
             draining: self.goodbyes.is_some(),
             metrics_wanted: &mut self.metrics_wanted,
         };
         call(&mut entry.connection, &mut context);
+        self.counters.outbox_bytes = (others + entry.connection.outbox_cost()) as u64;
         if let Some(key) = self.metrics_wanted.pop() {
             self.scrapes.begin(key, &self.counters, &self.hub.gauges());
             self.answer_metrics();
@@ -500,6 +507,24 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attack_246_the_date_is_formatted_once_a_second() {
+        let config = Config { workers: 1, ..Config::default() };
+        let mut worker = Worker::new(Arc::new(config), 0, 1, Rng::with_seed(1));
+        let mut dates: Vec<(String, *const u8)> = Vec::new();
+        for ms in 0..3_000 {
+            let wall_ms = 1_767_225_600_500 + ms;
+            worker.begin_tick(Now { instant: Instant::from_ms(ms), wall_ms }, 0);
+            // A text that is made anew while the old one is there lies elsewhere.
+            let date = (worker.date.clone(), worker.date.as_ptr());
+            if dates.last() != Some(&date) {
+                dates.push(date);
+            }
+        }
+        let texts: Vec<&str> = dates.iter().map(|(text, _)| &text[17..25]).collect();
+        assert_eq!(texts, ["00:00:00", "00:00:01", "00:00:02", "00:00:03"]);
+    }
 
     #[test]
     fn a_connection_is_a_slot_of_at_most_224_bytes() {
