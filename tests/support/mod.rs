@@ -51,9 +51,21 @@ impl Server {
 
     /// The same, with a log at this level.
     pub fn start_logging(workers: usize, flags: &[&str], level: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
-            .env_clear()
-            .env("RUST_LOG", level)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command.env_clear().env("RUST_LOG", level);
+        Self::spawn(command, workers, flags)
+    }
+
+    /// A server under a limit of the shell's, such as `-n 64`.
+    pub fn start_limited(limit: &str, workers: usize, flags: &[&str]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        let run = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        command.env_clear().args(["-c", &run, env!("CARGO_BIN_EXE_tidings")]);
+        Self::spawn(command, workers, flags)
+    }
+
+    fn spawn(mut command: Command, workers: usize, flags: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
             .args(flags)
             .stdin(Stdio::null())
@@ -215,6 +227,11 @@ impl Server {
         panic!("never: {what}");
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Bytes of memory that the process has resident.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -273,6 +290,9 @@ impl Drop for Server {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // It survives a panic; no test does.
+        let panicked = self.log.iter().find(|line| line.contains("panicked"));
+        assert!(panicked.is_none() || thread::panicking(), "{panicked:?}");
     }
 }
 
