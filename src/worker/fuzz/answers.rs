@@ -100,8 +100,9 @@ pub(super) fn read_answers(received: &[u8], expected: &[Expected], is_loose: boo
         assert!(!answers.says_close && !answers.is_endless, "an answer behind the last one");
         let mut fields = [httparse::EMPTY_HEADER; 32];
         let mut response = httparse::Response::new(&mut fields);
-        let httparse::Status::Complete(end) = response.parse(rest).expect("a head is well formed")
-        else {
+        let httparse::Status::Complete(end) = response.parse(rest).unwrap_or_else(|error| {
+            panic!("{error} in a head: {:?}", String::from_utf8_lossy(&rest[..rest.len().min(400)]))
+        }) else {
             answers.is_whole = false;
             break;
         };
