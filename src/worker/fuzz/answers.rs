@@ -309,7 +309,10 @@ fn read_events(bytes: &[u8]) {
         };
         if let Some(last) = last {
             assert_eq!(last.len(), now.len());
-            let moved: Vec<_> = last.iter().zip(&now).filter(|(last, now)| last != now).collect();
+            // The cursor of a topic whose new epoch is still to be told is good in no log.
+            let is_untold = |position: &(String, u64)| position.0 == "00000000";
+            let moved = last.iter().zip(&now).filter(|(last, now)| last != now && !is_untold(now));
+            let moved: Vec<_> = moved.collect();
             assert!(moved.len() <= 1, "{event:?}");
             if let Some(count) = count {
                 let (last, now) = moved.first().expect("a message moves a cursor");
