@@ -280,7 +280,7 @@ impl<'a> Script<'a> {
         self.world.settle();
         for client in &self.world.clients {
             // The end is noticed when what is before it can be read: polls in a row have their time.
-            let is_noticed = client.closed.is_some() || client.has_unread_bytes();
+            let is_noticed = client.closed.is_some() || self.world.is_held_back(client);
             assert!(
                 is_noticed,
                 "a connection outlives its client: {}",
