@@ -55,7 +55,10 @@ impl Expected {
             statuses.contains(&status) || [408, 429, 503].contains(&status),
             "{status} for {self:?}"
         );
-        if status == statuses[0] {
+        // A batch that begins during a drain is cut behind the lines that were taken.
+        let is_cut = contains(head, b"Connection: close")
+            && matches!(self, Self::Of(request) if request.text.starts_with("POST /topics "));
+        if status == statuses[0] && !is_cut {
             let is_refused = String::from_utf8_lossy(body).contains("refused");
             let said = [head, body].concat();
             assert!(
