@@ -1,5 +1,10 @@
 //! What a worker counts: plain numbers of its own, added up when somebody asks for metrics.
 
+use std::sync::atomic::AtomicU64;
+
+/// Lines of the process's log that could not be written: the one number that no worker owns.
+pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
 /// Counters since the start, and gauges of what there is now. All gauges of a server without
 /// connections are exactly 0.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +31,14 @@ pub struct Counters {
     pub writes: u64,
     /// Turns of the loop.
     pub ticks: u64,
+    /// Panics of the worker, after each of which it began anew.
+    pub restarts: u64,
     /// Gauge: subscriptions open, by [`Wire`].
     pub subscriptions: [u64; Wire::COUNT],
     /// Gauge: bytes of request bodies and of WebSocket messages under way.
     pub body_bytes: u64,
+    /// Gauge: bytes queued for connections, as they are counted against their bounds.
+    pub outbox_bytes: u64,
 }
 
 /// Numbers about a hub, for metrics.
@@ -113,11 +122,13 @@ pub enum CloseReason {
     Drained,
     /// More connections than are allowed.
     TooMany,
+    /// Its worker panicked.
+    WorkerFailed,
 }
 
 impl CloseReason {
     /// How many there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
     /// All of them with their label, in the order of their numbers.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
         (Self::PeerClosed, "peer_closed"),
@@ -135,6 +146,7 @@ impl CloseReason {
         (Self::WebSocketClosed, "websocket_closed"),
         (Self::Drained, "drained"),
         (Self::TooMany, "too_many"),
+        (Self::WorkerFailed, "worker_failed"),
     ];
 
     /// The label in logs and metrics.
@@ -155,13 +167,25 @@ impl Counters {
         self.bytes_written += other.bytes_written;
         self.writes += other.writes;
         self.ticks += other.ticks;
+        self.restarts += other.restarts;
         self.body_bytes += other.body_bytes;
+        self.outbox_bytes += other.outbox_bytes;
         let sum = |own: &mut [u64], more: &[u64]| {
             own.iter_mut().zip(more).for_each(|(own, more)| *own += more);
         };
         sum(&mut self.connections_closed, &other.connections_closed);
         sum(&mut self.refusals, &other.refusals);
         sum(&mut self.subscriptions, &other.subscriptions);
+    }
+
+    /// What is left of the numbers after a panic: whatever was open is closed, and gauges are 0.
+    #[must_use]
+    pub fn after_panic(&self) -> Self {
+        let (subscriptions, body_bytes) = ([0; Wire::COUNT], 0);
+        let mut counters = Self { subscriptions, body_bytes, ..self.clone() };
+        counters.connections_closed[CloseReason::WorkerFailed as usize] += self.connections();
+        counters.restarts += 1;
+        counters
     }
 
     /// Connections open now.

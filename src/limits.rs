@@ -9,7 +9,9 @@
 //!   a tunnel does not come near.
 //! - 75 s of idle keep-alive and 1,000 requests are nginx's.
 //! - 64 KiB of outbox and 16 KiB in the kernel keep a slow reader's lag in the log, which is shared.
-//! - 15 s of heartbeat is what WHATWG HTML §9.2.7 advises; 25 s of ping and 60 s of wait stay below the 60 s
+//! - 256 MiB of outboxes in all are four thousand that are full. Beyond that everybody is given less at a
+//!   time, which costs writes, not messages; so nobody has to be thrown out for the sake of others.
+//! - 15 s of heartbeat is what WHATWG HTML §9.2.7 advises; 25 s of ping and 50 s of wait stay below the 60 s
 //!   at which proxies give up.
 //! - A page of 300 messages or 256 KiB is a second's work of a slow phone.
 //! - 64 KiB and 128 frames of a WebSocket message: chat and commands; POST takes more.
@@ -75,7 +77,7 @@ pub struct Limits {
     #[arg(long, env = "TIDINGS_POLL_BYTES_MAX", value_name = "SIZE", default_value = "256K", value_parser = parse_size, help_heading = "Limits: answers and streams")]
     pub poll_bytes_max: usize,
     /// Longest time that a long poll is held (proxies give up at 60 s)
-    #[arg(long = "wait-max", env = "TIDINGS_WAIT_MAX", value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, help_heading = "Limits: answers and streams")]
+    #[arg(long = "wait-max", env = "TIDINGS_WAIT_MAX", value_name = "SECONDS", default_value = "50", value_parser = parse_seconds, help_heading = "Limits: answers and streams")]
     pub wait_max_ms: u64,
     /// Silence on an SSE or NDJSON stream after which a heartbeat is sent
     #[arg(long = "heartbeat", env = "TIDINGS_HEARTBEAT", value_name = "SECONDS", default_value = "15", value_parser = parse_seconds, help_heading = "Limits: answers and streams")]
@@ -131,6 +133,9 @@ pub struct Limits {
     /// Bytes for messages, their encodings, and bodies under way, on the whole server
     #[arg(long = "memory", env = "TIDINGS_MEMORY", value_name = "SIZE", default_value = "1G", value_parser = parse_size, help_heading = "Limits: server")]
     pub memory_bytes_max: usize,
+    /// Bytes queued for all connections together; beyond it each gets no more than one message or answer at a time
+    #[arg(long = "outboxes-bytes-max", env = "TIDINGS_OUTBOXES_BYTES_MAX", value_name = "SIZE", default_value = "256M", value_parser = parse_size, help_heading = "Limits: server")]
+    pub outboxes_bytes_max: usize,
     /// Connections on the whole server [default: from the descriptor limit]
     #[arg(
         long,
@@ -214,16 +219,26 @@ pub const DELIVERIES_PER_TURN: u32 = 64;
 /// Buffers in one vectored write.
 pub const SLICES_PER_WRITE: usize = 24;
 
+/// Log lines that wait to be written; what is said beyond is dropped and counted.
+pub const LOG_LINES_WAITING_MAX: usize = 1024;
+/// Bytes of what one log line says.
+pub const LOG_LINE_BYTES_MAX: usize = 4096;
+
 /// Messages on their way from one worker to another, over all topics.
-pub const CREDIT_MESSAGES: u32 = 1024;
+pub const CREDIT_MESSAGES: u32 = if cfg!(loom) { 4 } else { 1024 };
 /// Publishes on their way from one worker to another.
-pub const FORWARDS_IN_FLIGHT_MAX: u32 = 1024;
+pub const FORWARDS_IN_FLIGHT_MAX: usize = 1024;
 /// Mail in a worker's channel; what does not fit waits at its sender, which is bounded by the two above.
-pub const MAILBOX_MAX: usize = 8192;
+pub const MAILBOX_MAX: usize = if cfg!(loom) { 2 } else { 8192 };
 /// Time a publisher waits for a follower without credit before it is answered all the same.
 pub const FOLLOWER_STALL_MS: u64 = 1000;
 /// Time a replica without subscribers is kept warm.
 pub const REPLICA_IDLE_MS: u64 = 10_000;
+
+/// Panics of one worker in [`PANICS_WINDOW_MS`] after which the process ends, rather than begin anew.
+pub const PANICS_MAX: usize = 5;
+/// The time in which panics are counted.
+pub const PANICS_WINDOW_MS: u64 = 60_000;
 
 /// `64K`, `1M`, `2G` or a plain number of bytes, at least 1.
 fn parse_size(text: &str) -> Result<usize, String> {

@@ -58,6 +58,11 @@ impl Default for Timers {
 }
 
 impl Timers {
+    /// A wheel that begins to turn at `now`, rather than at the clock's zero.
+    pub fn starting_at(now: Instant) -> Self {
+        Self { step: now.as_ms() >> STEP_BITS, ..Self::default() }
+    }
+
     /// Sets the slot's one deadline, replacing what it had; [`Instant::NEVER`] cancels it.
     pub fn set(&mut self, slot: u32, deadline: Instant) {
         let index = slot as usize;
@@ -89,6 +94,8 @@ impl Timers {
             self.step = self.step.max(now_step);
             return None;
         }
+        // After a leap of the clock one turn of the wheel passes every bucket: more would find nothing new.
+        self.step = self.step.max(now_step.saturating_sub(BUCKETS as u64 - 1));
         while self.step <= now_step {
             let slot = self.heads[bucket(self.step)];
             if slot == NONE {
@@ -237,6 +244,61 @@ mod tests {
         assert_eq!(timers.nodes[0].filed_at, filed);
         assert_eq!(timers.poll(Instant::from_ms(1_100)), None);
         assert_eq!(timers.poll(Instant::from_ms(9_016)), Some(0));
+    }
+
+    #[test]
+    fn after_a_leap_of_the_clock_what_is_due_fires_and_the_rest_is_not_chased_through_the_years() {
+        let mut random = fastrand::Rng::with_seed(8);
+        for leap in [1 << 17, 1 << 30, 1 << 50, 1 << 60] {
+            let mut timers = Timers::default();
+            let due: Vec<u32> = (0..100).filter(|_| random.bool()).collect();
+            for slot in 0..100 {
+                let deadline = if due.contains(&slot) {
+                    random.u64(1..=leap)
+                } else {
+                    leap + random.u64(100_000..200_000)
+                };
+                timers.set(slot, Instant::from_ms(deadline));
+            }
+            let mut fired = Vec::new();
+            while let Some(slot) = timers.poll(Instant::from_ms(leap + 16)) {
+                fired.push(slot);
+            }
+            fired.sort_unstable();
+            assert_eq!(fired, due);
+            let rest = (0..200_032).step_by(16).map(|later| {
+                std::iter::from_fn(|| timers.poll(Instant::from_ms(leap + later))).count()
+            });
+            assert_eq!(rest.sum::<usize>(), 100 - due.len());
+        }
+    }
+
+    #[test]
+    fn attack_226_a_million_timers_that_are_due_at_once_fire_once_and_as_many_can_be_cancelled() {
+        let mut timers = Timers::default();
+        let count = 1_000_000;
+        (0..count).for_each(|slot| timers.set(slot, Instant::from_ms(5_000 + u64::from(slot % 7))));
+        assert_eq!(timers.poll(Instant::from_ms(4_000)), None);
+        let now = Instant::from_ms(6_000);
+        let mut fired = vec![false; count as usize];
+        while let Some(slot) = timers.poll(now) {
+            assert!(!std::mem::replace(&mut fired[slot as usize], true), "{slot} fires once");
+        }
+        assert!(fired.iter().all(|&fired| fired));
+        (0..count).for_each(|slot| timers.set(slot, Instant::from_ms(9_000)));
+        (0..count).for_each(|slot| timers.set(slot, Instant::NEVER));
+        assert_eq!((timers.armed(), timers.next_deadline()), (0, Instant::NEVER));
+        assert_eq!(timers.poll(Instant::from_ms(10_000)), None);
+    }
+
+    #[test]
+    fn a_wheel_that_begins_late_fires_in_time() {
+        let start = 365 * 24 * 3_600_000;
+        let mut timers = Timers::starting_at(Instant::from_ms(start));
+        timers.set(0, Instant::from_ms(start + 1_000));
+        assert!(timers.next_deadline() >= Instant::from_ms(start + 1_000));
+        assert_eq!(timers.poll(Instant::from_ms(start + 900)), None);
+        assert_eq!(timers.poll(Instant::from_ms(start + 1_016)), Some(0));
     }
 
     #[test]

@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fastrand::Rng;
 use tidings::config::Config;
+use tidings::counters::CloseReason;
 use tidings::key::ConnectionKey;
 use tidings::limits::Limits;
+use tidings::reactor::{EventLoop, Readiness, Ring, System, connect};
 use tidings::time::{Instant, Now};
 use tidings::worker::Worker;
 
@@ -307,6 +309,101 @@ fn subscribing_anew_to_as_many_topics_as_one_may_is_allowed() {
     assert!(command(&mut world, key, third).contains("\"status\":400"));
 }
 
+/// A system whose listener says EPERM (accept(2): a firewall, a security module) and whose queue stays.
+struct Forbidding {
+    now_ms: u64,
+    accepts: u64,
+}
+
+impl System for &mut Forbidding {
+    type Socket = ();
+
+    fn poll(&mut self, timeout_ms: Option<u64>, _: &mut Vec<Readiness>) -> io::Result<()> {
+        self.now_ms += timeout_ms.unwrap_or(1_000);
+        Ok(())
+    }
+
+    fn now(&mut self) -> Now {
+        Now { instant: Instant::from_ms(self.now_ms), wall_ms: 0 }
+    }
+
+    fn accept(&mut self, _: usize) -> io::Result<((), SocketAddr)> {
+        self.accepts += 1;
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn turn_away(&mut self, _: usize) -> bool {
+        false
+    }
+
+    fn close_listeners(&mut self) {}
+
+    fn register(&mut self, (): &mut (), _: ConnectionKey) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read(&mut self, (): &mut (), _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn write(&mut self, (): &mut (), _: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn shut(&mut self, (): &mut ()) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Silent;
+
+impl Ring for Silent {
+    fn ring(&self) {}
+    fn quiet(&self) {}
+}
+
+/// An error of accept that concerns one connection was tried again at once, for as long as it stayed: the
+/// thread took a whole core, and a drain never ended.
+#[test]
+fn an_error_of_accept_that_stays_takes_no_processor_time() {
+    let config = Arc::new(Config { workers: 1, connections_max: 1, ..Config::default() });
+    let worker = Worker::new(config, 0, 1, Rng::with_seed(1));
+    let (post, mut mailboxes) = connect(vec![Arc::new(Silent) as Arc<dyn Ring>]);
+    let mut system = Forbidding { now_ms: 1, accepts: 0 };
+    let mailbox = mailboxes.remove(0);
+    let mut event_loop = EventLoop::new(0, &mut system, worker, mailbox, post, 1, 1_000);
+    for _ in 0..10 {
+        assert!(event_loop.tick().unwrap());
+    }
+    drop(event_loop);
+    assert!(system.now_ms >= 400, "it waits between: {} ms in ten turns", system.now_ms);
+}
+
+#[test]
+fn as_many_pings_as_a_counter_holds_are_no_panic() {
+    let mut world = World::new(Limits { pings_per_second: u16::MAX, ..Limits::default() });
+    let key = open_websocket(&mut world);
+    for _ in 0..=(u16::MAX / 32) {
+        world.worker.handle_bytes(key, &mut [0x89, 0x80, 0, 0, 0, 0].repeat(33));
+        while !world.take(key).is_empty() {}
+    }
+    assert!(command(&mut world, key, r#"{"type":"ping"}"#).contains("pong"));
+}
+
+#[test]
+fn json_that_some_parsers_fail_at_is_refused() {
+    let mut world = World::new(Limits::default());
+    for payload in [r#""\ud800""#, r#"{"\udc00":1}"#, "1e999999"] {
+        let key = world.connect();
+        let length = payload.len();
+        world.send(
+            key,
+            &format!("POST /topics/t HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{payload}"),
+        );
+        assert!(world.take(key).starts_with("HTTP/1.1 400"), "{payload}");
+    }
+}
+
 #[test]
 fn messages_that_arrive_over_websockets_count_as_memory() {
     let limits = Limits {
@@ -351,4 +448,51 @@ fn nobody_is_pinged_before_the_opening_handshake_is_answered() {
     world.pass(60_000);
     assert_eq!(world.take(key), "");
     assert!(world.is_open(key));
+}
+
+#[test]
+fn a_batch_with_many_lines_that_are_not_reported_on_goes_on_by_itself() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    let last = "{\"topic\":\"a\",\"data\":1}\n";
+    let (empty, rest) = ("\n".repeat(40_000), "\n".repeat(100));
+    world.send(
+        key,
+        &format!(
+            "POST /topics HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-ndjson\r\n\
+             Content-Length: {}\r\n\r\n{empty}",
+            empty.len() + rest.len() + last.len()
+        ),
+    );
+    // No time passes, and no heartbeat comes to its help.
+    world.take(key);
+    world.send(key, &format!("{rest}{last}"));
+    assert!(world.take(key).contains("\"line\":40101,\"topic\":\"a\""));
+}
+
+#[test]
+fn a_body_that_comes_too_slowly_is_counted_as_that() {
+    let limits = Limits { body_grace_ms: 1_000, linger_ms: 100, ..Limits::default() };
+    let mut world = World::new(limits);
+    let key = world.connect();
+    world.send(key, "POST /topics/a HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\nx");
+    world.pass(1_100);
+    assert!(world.take(key).starts_with("HTTP/1.1 408"));
+    world.pass(200);
+    let closed = world.worker.poll_closed().map(|(_, reason, _)| reason);
+    assert_eq!(closed, Some(CloseReason::BodyTimeout));
+}
+
+#[test]
+fn after_a_leap_of_the_clock_the_wheel_does_not_turn_through_all_of_it() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    world.send(key, "GET /topics/t HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    world.take(key);
+    // Far more turns of the wheel than can be waited for.
+    world.now_ms += 1 << 60;
+    world.pass(0);
+    assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
+    world.pass(16_000);
+    assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
 }

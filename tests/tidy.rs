@@ -11,7 +11,18 @@ use std::path::Path;
 
 /// Rooms by floor, from the bottom.
 const FLOORS: [&[&str]; 7] = [
-    &["addresses", "buffer", "config", "counters", "fuzzing", "key", "limits", "time", "timers"],
+    &[
+        "addresses",
+        "buffer",
+        "config",
+        "counters",
+        "fuse",
+        "fuzzing",
+        "key",
+        "limits",
+        "time",
+        "timers",
+    ],
     &["wire"],
     &["topic"],
     &["connection", "hub"],
@@ -22,11 +33,12 @@ const FLOORS: [&[&str]; 7] = [
 /// From this floor on up there is I/O.
 const IO_FLOOR: usize = 5;
 /// Imports between rooms of one floor that are meant, with their reasons.
-const SAME_FLOOR: [(&str, &str, &str); 5] = [
+const SAME_FLOOR: [(&str, &str, &str); 6] = [
     ("addresses", "time", "plain values"),
     ("main", "cli", "the program is its command line"),
     ("cli", "server", "`tidings serve` starts it"),
     ("config", "limits", "what the operator chose includes every bound"),
+    ("config", "fuse", "what a test chose"),
     ("timers", "time", "plain values"),
 ];
 /// Columns of a line of code. rustfmt sees to it, except where it gives up.
@@ -350,6 +362,11 @@ fn look_at_words(source: &Source<'_>, complaints: &mut Vec<Complaint>) {
         if line.contains("todo!") || line.contains("unimplemented!") {
             complain("something is missing");
         }
+        // Looking up a name and asking for entropy may wait; the command line may, before it listens.
+        let waits = ["ToSocketAddrs", "to_socket_addrs", "getaddrinfo", "getrandom", "RandomState"];
+        if room(path) != "cli" && waits.iter().any(|name| line.contains(name)) {
+            complain("a name or entropy is asked for");
+        }
         let reads_clock = line.contains("Instant::now") || line.contains("SystemTime::now");
         if reads_clock && !is_clock && number < source.tests_from {
             complain("a clock is read");
@@ -426,6 +443,25 @@ fn each_kind_of_disorder_is_noticed() {
     }
     let headless = [("src/server.rs".to_owned(), "use std::io;\n".to_owned())];
     assert_eq!(inspect(&headless).len(), 1);
+}
+
+/// `the_house_is_in_order` looks for them everywhere.
+#[test]
+fn attack_209_213_230_locks_channels_without_a_bound_and_lookups_are_noticed_on_every_floor() {
+    for path in ["src/server.rs", "src/reactor/mailbox.rs", "src/worker/mod.rs", "src/hub/mod.rs"] {
+        for (body, expected) in [
+            ("static LOCK: std::sync::Mutex<u8> = std::sync::Mutex::new(0);", "share no locks"),
+            ("use std::sync::RwLock;", "share no locks"),
+            ("use std::sync::{Arc, Condvar};", "share no locks"),
+            ("fn f() { let way = crossbeam_channel::unbounded::<u8>(); }", "without a bound"),
+            ("fn f() { let way = mpsc::channel(); }", "without a bound"),
+            ("fn f(name: &str) { name.to_socket_addrs(); }", "a name or entropy"),
+            ("fn f() { getrandom::fill(&mut [0]); }", "a name or entropy"),
+        ] {
+            let said = said_of(path, body);
+            assert!(said.iter().any(|one| one.contains(expected)), "{path} {body:?}: {said:?}");
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,13 @@ use std::io::IoSlice;
 
 use super::Chunk;
 
+/// Bytes at which a piece of our own is not added to: what is sent of a piece is let go with all of it, so
+/// the last one must come to an end even if the queue never does.
+const OWN_BYTES_MAX: usize = 4096;
+/// Bytes that a piece is counted as beside its contents: its place in a queue that doubles as it grows,
+/// and the allocation that it refers to.
+const PIECE_BYTES: usize = 96;
+
 /// A queue of bytes to send. Messages are in it by reference; only heads, control frames and the like are
 /// its own. An empty outbox holds no allocation.
 ///
@@ -57,7 +64,7 @@ impl Outbox {
 
     /// Queues bytes of this connection's own: `write` appends them to the vector that it is given.
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if !matches!(self.pieces.back(), Some(Piece::Own(_))) {
+        if !matches!(self.pieces.back(), Some(Piece::Own(own)) if own.len() < OWN_BYTES_MAX) {
             self.pieces.push_back(Piece::Own(Vec::new()));
         }
         let Some(Piece::Own(own)) = self.pieces.back_mut() else { unreachable!("pushed above") };
@@ -103,6 +110,12 @@ impl Outbox {
     /// How many bytes are owed.
     pub fn len(&self) -> usize {
         self.bytes as usize
+    }
+
+    /// Bytes of memory that it is counted as: what is owed, and what it costs to know of it. Thousands of
+    /// tiny messages cost more than their bytes.
+    pub fn cost_bytes(&self) -> usize {
+        self.len() + self.pieces.len() * PIECE_BYTES
     }
 
     /// Whether nothing is owed.
@@ -156,6 +169,31 @@ mod tests {
         outbox.advance(2);
         outbox.write(|out| out.extend_from_slice(b"def"));
         assert_eq!(contents(&outbox), b"cdef");
+    }
+
+    #[test]
+    fn a_queue_that_is_never_empty_lets_go_of_what_was_sent() {
+        let mut outbox = Outbox::default();
+        for _ in 0..10_000 {
+            outbox.write(|out| out.extend_from_slice(&[b'x'; 100]));
+            if outbox.len() > 150 {
+                outbox.advance(100);
+            }
+        }
+        let held: usize = outbox.pieces.iter().map(|piece| piece.as_slice().len()).sum();
+        assert!(held <= 2 * OWN_BYTES_MAX, "{held} bytes for {} owed", outbox.len());
+    }
+
+    #[test]
+    fn many_tiny_pieces_are_counted_as_what_they_cost() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1_000 {
+            outbox.push(Chunk::new(b"x"));
+        }
+        let slots = outbox.pieces.capacity() * size_of::<Piece>();
+        assert!(outbox.cost_bytes() >= slots, "{} < {slots}", outbox.cost_bytes());
+        outbox.advance(1_000);
+        assert_eq!(outbox.cost_bytes(), 0);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub use self::event_stream::fuzz::fuzz_event_stream;
 mod http;
 mod http_body;
 mod lines;
+mod logging;
 pub mod publish;
 mod publish_lines;
 #[cfg(test)]

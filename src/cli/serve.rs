@@ -1,14 +1,17 @@
 //! `tidings serve`: the server, as a command.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use log::{error, info, warn};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::logging::Log;
 use crate::config::{Config, Origins};
+use crate::fuse::Fuse;
 use crate::limits::Limits;
 use crate::server::Server;
 
@@ -20,7 +23,7 @@ Examples:
   tidings --log-messages 10000 --log-age 86400        remember more
 
 Every flag can be given as an environment variable: --log-age 60 is TIDINGS_LOG_AGE=60.
-RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once.";
+RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once. SIGHUP does the same on a terminal, and nothing elsewhere.";
 
 /// The flags of `tidings serve`.
 #[derive(Debug, clap::Args)]
@@ -50,26 +53,51 @@ pub struct ServeArguments {
 const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
 const DESCRIPTORS_PER_WORKER: u64 = 16;
 
+/// Characters of a panic's message that go into the log.
+const PANIC_CHARACTERS_MAX: usize = 300;
+
 /// Runs the server until it is told to stop. 0 after a drain, 1 when it cannot start or fails.
 #[must_use]
 pub fn run(arguments: ServeArguments) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    match serve(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            error!("{message}");
-            ExitCode::FAILURE
+    let log = match Log::start() {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("tidings: cannot start: {error}");
+            return ExitCode::FAILURE;
         }
+    };
+    std::panic::set_hook(Box::new(log_panic));
+    let result = serve(arguments, &log);
+    if let Err(message) = &result {
+        error!("{message}");
     }
+    log.flush();
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn serve(arguments: ServeArguments) -> Result<(), String> {
+/// Says in the log that a thread panics; what follows from it, its event loop says.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let place = panic.location().map_or_else(|| "?".to_owned(), ToString::to_string);
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = escape(text.unwrap_or("no message"));
+    error!("thread {} panicked at {place}: {message}", thread.name().unwrap_or("?"));
+}
+
+/// The message of a panic on one line, and not too long: it may quote what a peer sent.
+fn escape(message: &str) -> String {
+    message.chars().take(PANIC_CHARACTERS_MAX).flat_map(char::escape_debug).collect()
+}
+
+fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
     let (listen, descriptors) = (arguments.listen.clone(), raise_descriptor_limit());
     let config = configure(arguments, descriptors)?;
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
     let workers = config.workers;
     // Registered first: a signal during the start is not lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| error.to_string())?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let seed = RandomState::new().build_hasher().finish();
     let server = Server::start(config, &listen, seed).map_err(|error| error.to_string())?;
     let addresses: Vec<String> =
@@ -84,11 +112,17 @@ fn serve(arguments: ServeArguments) -> Result<(), String> {
         limits.log_age_ms / 1_000,
         addresses[0],
     );
-    let (drain, handle) = (server.drainer(), signals.handle());
+    let (drain, handle, log) = (server.drainer(), signals.handle(), log.clone());
     let listener = std::thread::spawn(move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 {
+        let mut is_draining = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP && !std::io::stderr().is_terminal() {
+                info!("SIGHUP: there is nothing to load again, settings are flags; going on");
+                continue;
+            }
+            if std::mem::replace(&mut is_draining, true) {
                 warn!("told twice to stop: exiting at once");
+                log.flush();
                 std::process::exit(128 + signal);
             }
             info!("draining: saying goodbye to every connection");
@@ -146,7 +180,7 @@ fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, Stri
     } else {
         Origins::Listed(allow_origin)
     };
-    Ok(Config { origins, limits, connections_max, workers })
+    Ok(Config { origins, limits, connections_max, workers, fuse: Fuse::default() })
 }
 
 /// `*`, or a scheme, `://` and a host, without a path (RFC 6454 §6.2).
@@ -165,6 +199,12 @@ fn parse_origin(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_message_of_a_panic_is_one_line_of_bounded_length() {
+        assert_eq!(escape("a\nERROR b\u{1b}[31m\u{202e}"), "a\\nERROR b\\u{1b}[31m\\u{202e}");
+        assert_eq!(escape(&"x".repeat(1_000)).len(), PANIC_CHARACTERS_MAX);
+    }
 
     #[test]
     fn origins_are_checked() {

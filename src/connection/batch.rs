@@ -26,9 +26,11 @@ const LINE_TOO_LONG: Problem = Problem::new(
 pub(super) struct Batch {
     exchange: Exchange,
     reader: BodyReader,
-    /// Decoded bytes of the body behind the last line that was taken.
+    /// Decoded bytes of the body; at rest, those behind the last line that was taken.
     text: Vec<u8>,
-    /// Bytes of `text` that have no line end in them.
+    /// Bytes of `text` in lines that were taken; 0 at rest.
+    taken: usize,
+    /// Bytes of `text` in which there is no line end but those of lines that were taken.
     searched: usize,
     /// Bytes of `text` that the worker has counted.
     counted: usize,
@@ -61,7 +63,7 @@ impl Batch {
 
     /// Whether there is, or may be, a whole line in `text`.
     fn has_line(&self) -> bool {
-        let has_rest = !self.text.is_empty() || self.skipping.is_some();
+        let has_rest = self.taken < self.text.len() || self.skipping.is_some();
         self.searched < self.text.len() || (self.reader.is_complete() && has_rest)
     }
 
@@ -69,6 +71,25 @@ impl Batch {
     /// line that is not whole, or [`ROOM`] bytes.
     pub(super) fn wants_read(&self) -> bool {
         !self.is_whole() && self.has_room() && !self.has_line()
+    }
+
+    /// The line that ends at `end`, where a line end of so many bytes follows.
+    fn take_line(&mut self, end: usize, line_end: usize) -> Vec<u8> {
+        let line = self.text[self.taken..end].to_vec();
+        self.taken = end + line_end;
+        self.searched = self.taken;
+        line
+    }
+
+    /// Forgets the lines that were taken: once for all of them, as thousands may be in one chunk.
+    fn forget_taken(&mut self) {
+        if self.taken == self.text.len() {
+            self.text = Vec::new();
+        } else {
+            self.text.drain(..self.taken);
+        }
+        self.searched -= self.taken;
+        self.taken = 0;
     }
 
     /// Whether the body has been read to its end.
@@ -111,6 +132,7 @@ impl Connection {
             exchange,
             reader: BodyReader::new(framing, &body_limits(u64::MAX)),
             text: Vec::new(),
+            taken: 0,
             searched: 0,
             counted: 0,
             lines: 0,
@@ -130,27 +152,30 @@ impl Connection {
         input: &[u8],
         steps_left: &mut usize,
     ) -> usize {
-        let most = context.config.limits.outbox_bytes_max;
-        let Phase::Batch(batch) = &mut self.phase else { return 0 };
+        let most = context.outbox_bytes_max;
         let mut used = 0;
-        if batch.wants_read() && self.outbox.len() < most {
-            match batch.reader.read(input, &mut batch.text, ROOM) {
-                Ok(count) => used = count,
+        loop {
+            self.take_lines(context, steps_left);
+            self.report_lines(context);
+            let Phase::Batch(batch) = &mut self.phase else { break };
+            if *steps_left == 0 || self.outbox.cost_bytes() >= most {
+                break;
+            }
+            if batch.has_room() && batch.has_line() {
+                // Reporting on lines made room for more of them.
+                continue;
+            }
+            if !batch.wants_read() || used == input.len() {
+                break;
+            }
+            match batch.reader.read(&input[used..], &mut batch.text, ROOM) {
+                Ok(0) => break,
+                Ok(count) => used += count,
                 Err(error) => {
                     let label = Label { line: batch.lines + 1, topic: None };
                     batch.pending.refuse(label, Problem::from(error));
                     (batch.cut, batch.exchange.persistent) = (true, false);
                 }
-            }
-        }
-        // Reporting on lines makes room for more of them.
-        loop {
-            self.take_lines(context, steps_left);
-            self.report_lines(context);
-            let Phase::Batch(batch) = &self.phase else { break };
-            let is_stuck = !batch.has_room() || !batch.has_line() || *steps_left == 0;
-            if is_stuck || self.outbox.len() >= most {
-                break;
             }
         }
         used
@@ -166,26 +191,18 @@ impl Connection {
         {
             let end = batch.text[batch.searched..].iter().position(|&byte| byte == b'\n');
             let line = match end {
-                Some(end) => {
-                    let end = batch.searched + end;
-                    let line: Vec<u8> = batch.text.drain(..=end).take(end).collect();
-                    batch.searched = 0;
-                    line
-                }
-                None if batch.reader.is_complete() => {
-                    batch.searched = 0;
-                    std::mem::take(&mut batch.text)
-                }
+                Some(end) => batch.take_line(batch.searched + end, 1),
+                None if batch.reader.is_complete() => batch.take_line(batch.text.len(), 0),
                 None => {
                     let waiting = context.counters.body_bytes - batch.counted as u64;
-                    let memory = waiting + batch.text.len() as u64;
-                    if batch.text.len() > longest {
+                    let length = batch.text.len() - batch.taken;
+                    if length > longest {
                         batch.skipping.get_or_insert(LINE_TOO_LONG);
-                    } else if memory > context.topics.memory_left() as u64 {
+                    } else if waiting + length as u64 > context.topics.memory_left() as u64 {
                         batch.skipping.get_or_insert(Problem::from(Refusal::MemoryUsedUp));
                     }
                     if batch.skipping.is_some() {
-                        batch.text = Vec::new();
+                        (batch.text, batch.taken) = (Vec::new(), 0);
                     }
                     batch.searched = batch.text.len();
                     break;
@@ -200,6 +217,9 @@ impl Connection {
             } else if !line.trim_ascii().is_empty() {
                 self.publish_line(context, &line);
             }
+        }
+        if let Phase::Batch(batch) = &mut self.phase {
+            batch.forget_taken();
         }
         self.count_batch(context);
     }

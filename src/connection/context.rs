@@ -30,6 +30,11 @@ pub struct Context<'a, T> {
     pub clients: usize,
     /// The value of `Date` (RFC 9110 §6.6.1).
     pub date: &'a str,
+    /// Cost of this connection's outbox at which no more is queued in it, at least 1: its own bound, or what
+    /// the others leave of the bound on all of them.
+    pub outbox_bytes_max: usize,
+    /// What the others leave of the bound on all outboxes.
+    pub outboxes_left: usize,
     /// Whether the server is on its way out.
     pub draining: bool,
     /// Connections that asked for metrics in this call.

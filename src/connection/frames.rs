@@ -27,10 +27,10 @@ impl Connection {
             message_bytes_max: context.config.limits.websocket_message_bytes_max,
             fragments_max: context.config.limits.websocket_fragments_max as usize,
         };
-        let most = context.config.limits.outbox_bytes_max;
+        let most = context.outbox_bytes_max;
         let mut used = 0;
         while let Phase::WebSocket(websocket) = &mut self.phase {
-            let has_room = websocket.wants_read() && self.outbox.len() < most;
+            let has_room = websocket.wants_read() && self.outbox.cost_bytes() < most;
             if used == input.len() || !has_room || *steps_left == 0 {
                 break;
             }
@@ -111,7 +111,7 @@ impl Connection {
                 if websocket.pings.0 != second {
                     websocket.pings = (second, 0);
                 }
-                websocket.pings.1 += 1;
+                websocket.pings.1 = websocket.pings.1.saturating_add(1);
                 if websocket.pings.1 > context.config.limits.pings_per_second {
                     return self.close_websocket(context, CloseCode::POLICY, "too many pings");
                 }
@@ -207,7 +207,7 @@ impl Connection {
             match (&label, verdict) {
                 (Label::Raw, Ok(_)) => context.counters.published += 1,
                 (Label::Raw, Err(problem)) if problem.is_temporary() => {
-                    let reason = "no memory or topic left for now";
+                    let reason = "no memory or topic left for now, or the topic's worker failed";
                     self.close_websocket(context, CloseCode::TRY_AGAIN_LATER, reason);
                 }
                 (Label::Raw, Err(_)) => {

@@ -298,6 +298,19 @@ impl Connection {
         }
     }
 
+    /// The server stood still for so long, and the peer is not to blame: what it had to do may not have been
+    /// seen yet, and what it waits for was not sent. What is ours to do is late enough as it is.
+    pub fn forgive(&mut self, stalled_ms: u64) {
+        self.progress_at = self.progress_at + stalled_ms;
+        match &mut self.phase {
+            Phase::Upload(upload) => upload.forgive(stalled_ms),
+            Phase::WebSocket(websocket) => websocket.forgive(stalled_ms),
+            Phase::Head { .. } | Phase::Lingering { .. } => (),
+            _ => return,
+        }
+        self.deadline = self.deadline + stalled_ms;
+    }
+
     /// When [`Connection::handle_deadline`] should be called.
     pub fn deadline(&self, limits: &Limits) -> Instant {
         self.alarm(limits).0
@@ -327,7 +340,7 @@ impl Connection {
 
     /// Whether bytes that the peer sends can be taken now.
     pub fn wants_read(&self, limits: &Limits) -> bool {
-        let has_room = self.outbox.len() < limits.outbox_bytes_max;
+        let has_room = self.outbox.cost_bytes() < limits.outbox_bytes_max;
         let has_place = self.inbox.len() < PIPELINE_BYTES_MAX;
         match &self.phase {
             Phase::Head { .. } => has_room && self.inbox.len() < limits.head_bytes_max,
@@ -382,6 +395,11 @@ impl Connection {
     /// What is to be sent next; returns how many of `slices` were filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         self.outbox.slices(slices)
+    }
+
+    /// Bytes of memory that its outbox is counted as.
+    pub fn outbox_cost(&self) -> usize {
+        self.outbox.cost_bytes()
     }
 
     /// The other end.

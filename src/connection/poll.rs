@@ -138,7 +138,9 @@ impl Page {
     /// Takes what is due, up to the page's bounds; one message is always taken.
     fn collect<T: Topics>(context: &mut Context<'_, T>, subscription: &mut Subscription) -> Self {
         let limits = &context.config.limits;
-        let (messages_max, bytes_max) = (limits.replay_page as usize, limits.poll_bytes_max);
+        let messages_max = limits.replay_page as usize;
+        // Not a page for each of many who do not read: a message at a time is an answer too.
+        let bytes_max = limits.poll_bytes_max.min(context.outboxes_left.max(1));
         let (mut page, mut bytes) = (Self::default(), 0);
         while page.messages.len() < messages_max && bytes < bytes_max {
             match subscription.next(context, Format::Ndjson, Encoded::body, Encoded::body) {

@@ -8,6 +8,7 @@ use super::request::TOO_SLOW;
 use super::respond;
 use super::route::{Exchange, Publish, Route};
 use super::{Connection, Phase};
+use crate::counters::CloseReason;
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX, TRAILERS_MAX};
 use crate::time::Instant;
 use crate::topic::{Message, Outcome, Publishing, Refusal, Ticket, TopicName, Topics};
@@ -30,6 +31,11 @@ impl Upload {
     /// What it is counted as.
     pub(super) fn counted_bytes(&self) -> u64 {
         self.counted as u64
+    }
+
+    /// It may take so much longer.
+    pub(super) fn forgive(&mut self, ms: u64) {
+        self.began = self.began + ms;
     }
 }
 
@@ -274,6 +280,7 @@ impl Connection {
     pub(super) fn refuse_slow_upload<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         if let Phase::Upload(upload) = self.end_phase(context) {
             self.refuse_and_close(context, upload.exchange, &TOO_SLOW);
+            self.phase = Phase::Flushing(CloseReason::BodyTimeout);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::problem::Problem;
 use super::route::{self, Exchange, Grant, Page, ReadWire, Route};
 use super::{Connection, Context, Phase, Surplus, respond};
 use crate::counters::CloseReason;
+use crate::fuse::Place;
 use crate::limits::STEPS_PER_TURN;
 use crate::time::Instant;
 use crate::topic::Topics;
@@ -107,7 +108,7 @@ impl Connection {
 
     fn read_head<T: Topics>(&mut self, context: &mut Context<'_, T>, input: &[u8]) -> Step {
         let Phase::Head { search, .. } = &mut self.phase else { return Step::Wait };
-        if input.is_empty() || self.outbox.len() >= context.config.limits.outbox_bytes_max {
+        if input.is_empty() || self.outbox.cost_bytes() >= context.outbox_bytes_max {
             return Step::Wait;
         }
         let limits = HeadLimits {
@@ -129,6 +130,7 @@ impl Connection {
         };
         self.requests += 1;
         context.counters.requests += 1;
+        context.config.fuse.pass(Place::Parser);
         match route::exchange(&head, context.config) {
             Err(problem) => {
                 self.refuse_request(context, Exchange::of(&head), head.framing, &problem);

@@ -117,11 +117,11 @@ impl Connection {
             return;
         }
         let Phase::Stream(stream) = &mut self.phase else { return };
-        let most = context.config.limits.outbox_bytes_max;
+        let most = context.outbox_bytes_max;
         let layout = stream.layout;
         let format = layout.format();
         let sole = if layout.chunked { Encoded::framed } else { Encoded::unframed };
-        while self.outbox.len() < most {
+        while self.outbox.cost_bytes() < most {
             match stream.subscription.next(context, format, sole, Encoded::body) {
                 None => break,
                 Some(Told::Message(chunk)) if stream.subscription.len() == 1 => {

@@ -79,6 +79,13 @@ impl Traffic {
 }
 
 impl WebSocket {
+    /// A message that is under way may take so much longer.
+    pub(super) fn forgive(&mut self, ms: u64) {
+        if let Some(since) = self.traffic.as_mut().and_then(|it| it.unfinished_since.as_mut()) {
+            *since = *since + ms;
+        }
+    }
+
     /// Whether frames can be taken: not before the handshake is answered, and a command is carried out
     /// before the next is looked at.
     pub(super) fn wants_read(&self) -> bool {
@@ -167,10 +174,10 @@ impl Connection {
         let json = websocket.json;
         let format = if json { Format::WebSocketEnvelope } else { Format::WebSocketRaw };
         let several = if json { Encoded::body } else { Encoded::framed };
-        let most = context.config.limits.outbox_bytes_max;
+        let most = context.outbox_bytes_max;
         let before = self.outbox.len();
         while let Phase::WebSocket(websocket) = &mut self.phase
-            && self.outbox.len() < most
+            && self.outbox.cost_bytes() < most
         {
             match websocket.subscription.next(context, format, Encoded::framed, several) {
                 None => break,

@@ -48,9 +48,23 @@ impl Ownership {
         !self.followers.is_empty()
     }
 
+    /// Forgets what a worker asked for that has failed since. Whether it followed the topic.
+    pub(super) fn forget_worker(&mut self, worker: usize) -> bool {
+        self.unanswered.retain(|unanswered| unanswered.worker != worker);
+        let before = self.followers.len();
+        self.followers.retain(|follower| follower.worker != worker);
+        self.followers.len() < before
+    }
+
     /// When the oldest unanswered publish is answered, whatever its followers do.
     pub(super) fn answers_due(&self) -> Instant {
         self.unanswered.front().map_or(Instant::NEVER, |oldest| oldest.since + FOLLOWER_STALL_MS)
+    }
+
+    /// Pretends that every follower was mailed all that is before `next`.
+    #[cfg(test)]
+    pub(super) fn start_followers_at(&mut self, next: u64) {
+        self.followers.iter_mut().for_each(|follower| follower.next = next);
     }
 
     /// The first message that some follower was not mailed yet; 0 if one does not know of the epoch.
@@ -82,6 +96,9 @@ impl Hub {
             Ok(slot) => slot,
             Err(refusal) => return Publishing::Done(Err(refusal)),
         };
+        if self.topics[slot as usize].log.is_used_up() {
+            self.begin_epoch(now, slot);
+        }
         let retention = self.retention;
         let position = self.change_log(slot, |log| {
             log.append(Arc::clone(message), now.instant);
@@ -147,6 +164,12 @@ impl Hub {
         let Some(&slot) = self.names.get(topic) else {
             return Publishing::Done(Err(Refusal::NoSuchTopic));
         };
+        let epoch = self.begin_epoch(now, slot);
+        self.acknowledge(now, slot, from, ticket, Position { epoch, sequence: 0 })
+    }
+
+    /// Empties the log of a topic of our own, and tells everybody that what was there is gone.
+    fn begin_epoch(&mut self, now: Now, slot: u32) -> Epoch {
         let epoch = Epoch::from_random(self.random.u64(..));
         self.change_log(slot, |log| log.reset(epoch, 1));
         let topic = &mut self.topics[slot as usize];
@@ -159,7 +182,7 @@ impl Hub {
         self.announce(slot);
         self.supply_followers(slot);
         self.release_answers(now, slot, false);
-        self.acknowledge(now, slot, from, ticket, Position { epoch, sequence: 0 })
+        epoch
     }
 
     /// Begins to supply a replica: first with what is retained.
@@ -169,9 +192,12 @@ impl Hub {
         worker: usize,
         topic: &TopicName,
         replica: TopicKey,
+        again: bool,
     ) {
         let slot = match self.names.get(topic) {
             Some(&slot) => slot,
+            // It was there, and counted, when the subscribers came: they cannot be refused any more.
+            None if again => self.begin_again(now.instant, topic),
             None => match self.begin_silent(now.instant, topic) {
                 Ok(slot) => slot,
                 Err(refusal) => {

@@ -6,30 +6,42 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-
+use super::bell::Ring;
+use super::shared::{AtomicUsize, Ordering, Receiver, Sender, TrySendError, bounded, fence};
 use crate::limits::MAILBOX_MAX;
 use crate::worker::Letter;
 
 /// What a worker's thread is sent.
 #[derive(Debug)]
 pub enum Parcel<S> {
-    /// A letter from another worker, whose number comes first.
-    Letter(usize, Letter),
+    /// A letter from another worker.
+    Letter(Envelope),
+    /// A worker has panicked and begun another life.
+    Restarted {
+        /// Its number.
+        worker: usize,
+        /// Its present life.
+        life: u32,
+    },
     /// An accepted connection, handed over. Its sender has counted it as the receiver's.
     Socket(S, SocketAddr),
     /// Begin to go away.
     Drain,
 }
 
-/// Wakes a thread that waits in `poll`.
-pub trait Ring: Send + Sync {
-    /// Wakes it, if it was not woken already since it last looked.
-    fn ring(&self);
-    /// The thread looks: the next ring wakes it again.
-    fn quiet(&self);
+/// A letter, and between which lives of two workers it goes. A worker's lives are counted: each ends with
+/// a panic. What was written to an earlier one is not for the present one to read.
+#[derive(Debug)]
+pub struct Envelope {
+    /// The sender's number.
+    pub from: usize,
+    /// The life in which it was sent.
+    pub from_life: u32,
+    /// The life of the receiver that it is meant for.
+    pub to_life: u32,
+    /// The letter.
+    pub letter: Letter,
 }
 
 /// The way to one worker.
@@ -100,15 +112,17 @@ impl<S> Post<S> {
         self.connections[worker].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection of a worker ended. In one order with [`Post::connections`], so that of two workers
-    /// whose last connections end at once, one sees that none is left.
+    /// A connection of a worker ended.
     pub fn remove_connection(&self, worker: usize) {
-        self.connections[worker].fetch_sub(1, Ordering::SeqCst);
+        self.connections[worker].fetch_sub(1, Ordering::Relaxed);
+        // Of two workers whose last connections end at once, the one whose fence is second sees that none is
+        // left when it asks for [`Post::connections`].
+        fence(Ordering::SeqCst);
     }
 
     /// Connections of all workers.
     pub fn connections(&self) -> usize {
-        self.connections.iter().map(|count| count.load(Ordering::SeqCst)).sum()
+        self.connections.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// The worker that a connection accepted by `own` goes to: `own`, unless another has clearly fewer.
@@ -133,7 +147,7 @@ impl<S> Mailbox<S> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

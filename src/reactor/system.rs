@@ -38,11 +38,18 @@ pub trait System {
     type Socket;
 
     /// Waits for readiness, at most `timeout_ms` milliseconds (`None`: for as long as it takes), and
-    /// appends what there is to `reports`.
+    /// appends what there is to `reports`. It may be interrupted, and loses nothing by that.
     fn poll(&mut self, timeout_ms: Option<u64>, reports: &mut Vec<Readiness>) -> io::Result<()>;
 
     /// Reads both clocks.
     fn now(&mut self) -> Now;
+
+    /// How long this thread stood still before the last [`System::now`], through no fault of any peer:
+    /// milliseconds beyond what it asked to wait for, 0 if they are too few to count. The process was
+    /// stopped, the machine was paused, or one tick took that long.
+    fn stalled_ms(&mut self) -> u64 {
+        0
+    }
 
     /// Accepts a connection from a listener.
     fn accept(&mut self, listener: usize) -> io::Result<(Self::Socket, SocketAddr)>;
@@ -65,4 +72,7 @@ pub trait System {
 
     /// Shuts the sending side.
     fn shut(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
+
+    /// Has the connection reset when it is closed, instead of having what is unsent sent for a while.
+    fn abandon(&mut self, _socket: &mut Self::Socket) {}
 }

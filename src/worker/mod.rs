@@ -7,6 +7,7 @@
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 mod metrics;
+mod restart;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -26,6 +27,7 @@ use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::connection::{Connection, Context, Surplus};
 use crate::counters::{CloseReason, Counters};
+use crate::fuse::Place;
 use crate::hub::Hub;
 use crate::key::ConnectionKey;
 use crate::limits::{REFUSING_CONNECTIONS_MAX, TIMERS_PER_TICK};
@@ -84,6 +86,11 @@ impl Worker {
     /// own `random`.
     pub fn new(config: Arc<Config>, id: usize, hash_seed: u64, mut random: Rng) -> Self {
         let hub = Hub::new(&config, id, hash_seed, random.fork());
+        let scrapes = Scrapes::new(config.workers, id);
+        Self::with_hub(config, hub, scrapes, random)
+    }
+
+    fn with_hub(config: Arc<Config>, hub: Hub, scrapes: Scrapes, random: Rng) -> Self {
         Self {
             now: Now::default(),
             hub,
@@ -102,7 +109,7 @@ impl Worker {
             shutdowns: Vec::new(),
             resumed: Vec::new(),
             metrics_wanted: Vec::new(),
-            scrapes: Scrapes::new(config.workers, id),
+            scrapes,
             date: String::new(),
             goodbyes: None,
             config,
@@ -120,6 +127,16 @@ impl Worker {
             self.date = httpdate::fmt_http_date(time);
         }
         self.now = now;
+    }
+
+    /// This thread stood still for so long: peers get as much more time for what they have to do.
+    pub fn forgive(&mut self, stalled_ms: u64) {
+        if stalled_ms > 0 {
+            for (slot, entry) in &mut self.connections {
+                entry.connection.forgive(stalled_ms);
+                self.timers.set(slot as u32, entry.connection.deadline(&self.config.limits));
+            }
+        }
     }
 
     /// A connection was accepted or handed over. `None`: there are too many even to refuse.
@@ -145,6 +162,7 @@ impl Worker {
             // It was waiting to be accepted when the drain began: it is served, and leaves last.
             goodbyes.insert(0, (self.now.instant + self.config.limits.drain_spread_ms, key));
         }
+        self.config.fuse.pass(Place::Accept);
         self.settle(key);
         Some(key)
     }
@@ -194,6 +212,7 @@ impl Worker {
 
     /// A letter from another worker.
     pub fn handle_letter(&mut self, from: usize, letter: Letter) {
+        self.config.fuse.pass(Place::Letter);
         match letter {
             Letter::Hub(mail) => {
                 self.hub.handle_mail(self.now, from, mail);
@@ -248,6 +267,7 @@ impl Worker {
                 break;
             }
             let Some(slot) = self.timers.poll(now) else { break };
+            self.config.fuse.pass(Place::Timer);
             if let Some(entry) = self.connections.get(slot as usize) {
                 let key = ConnectionKey { slot, generation: entry.generation };
                 self.with(key, Connection::handle_deadline);
@@ -257,6 +277,7 @@ impl Worker {
             && goodbyes.last().is_some_and(|(when, _)| *when <= now)
         {
             if let Some((_, key)) = goodbyes.pop() {
+                self.config.fuse.pass(Place::Drain);
                 self.with(key, Connection::drain);
             }
         }
@@ -275,6 +296,7 @@ impl Worker {
         if self.goodbyes.is_some() {
             return;
         }
+        self.config.fuse.pass(Place::Drain);
         let window =
             self.config.limits.drain_spread_ms.min(self.clients as u64 * DRAIN_MS_PER_CLIENT);
         let mut goodbyes = Vec::with_capacity(self.connections.len());
@@ -325,6 +347,7 @@ impl Worker {
 
     fn next_delivery(&mut self) -> Option<ConnectionKey> {
         while let Some(slot) = self.hub.poll_delivery() {
+            self.config.fuse.pass(Place::FanOut);
             let entry = &self.connections[slot as usize];
             if entry.connection.wants_news() {
                 return Some(ConnectionKey { slot, generation: entry.generation });
@@ -425,6 +448,10 @@ impl Worker {
         if entry.generation != key.generation {
             return;
         }
+        let limits = &self.config.limits;
+        let before = entry.connection.outbox_cost();
+        let others = self.counters.outbox_bytes as usize - before;
+        let outboxes_left = self.config.share(limits.outboxes_bytes_max).saturating_sub(others);
         let mut context = Context {
             now: self.now,
             key,
@@ -435,10 +462,13 @@ impl Worker {
             addresses: &mut self.addresses,
             clients: self.clients,
             date: &self.date,
+            outbox_bytes_max: limits.outbox_bytes_max.min(outboxes_left).max(1),
+            outboxes_left,
             draining: self.goodbyes.is_some(),
             metrics_wanted: &mut self.metrics_wanted,
         };
         call(&mut entry.connection, &mut context);
+        self.counters.outbox_bytes = (others + entry.connection.outbox_cost()) as u64;
         if let Some(key) = self.metrics_wanted.pop() {
             self.scrapes.begin(key, &self.counters, &self.hub.gauges());
             self.answer_metrics();
@@ -490,6 +520,24 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attack_246_the_date_is_formatted_once_a_second() {
+        let config = Config { workers: 1, ..Config::default() };
+        let mut worker = Worker::new(Arc::new(config), 0, 1, Rng::with_seed(1));
+        let mut dates: Vec<(String, *const u8)> = Vec::new();
+        for ms in 0..3_000 {
+            let wall_ms = 1_767_225_600_500 + ms;
+            worker.begin_tick(Now { instant: Instant::from_ms(ms), wall_ms }, 0);
+            // A text that is made anew while the old one is there lies elsewhere.
+            let date = (worker.date.clone(), worker.date.as_ptr());
+            if dates.last() != Some(&date) {
+                dates.push(date);
+            }
+        }
+        let texts: Vec<&str> = dates.iter().map(|(text, _)| &text[17..25]).collect();
+        assert_eq!(texts, ["00:00:00", "00:00:01", "00:00:02", "00:00:03"]);
+    }
 
     #[test]
     fn a_connection_is_a_slot_of_at_most_224_bytes() {

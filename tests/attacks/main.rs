@@ -13,18 +13,23 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod afterwards;
 mod catalogue;
 mod event_streams;
+mod exhaustion;
 mod frames;
 mod framing;
 mod handshakes;
 mod header_section;
 mod origins;
 mod polls;
+mod process;
 mod rates;
+mod refusal;
 mod request_line;
 mod restart;
 mod semantics;
 mod slow_peers;
 mod system;
 mod topics;
+mod worker_panics;

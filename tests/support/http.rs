@@ -61,7 +61,11 @@ impl Client {
         Self { stream, host: address.to_string(), buffer: Vec::new() }
     }
 
-    /// The port of this end.
+    /// The same connection once more, for a thread that only writes.
+    pub fn another_handle(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
@@ -265,6 +269,8 @@ impl Client {
                 count > 0
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            // The test itself stood still for a moment: a read with a time-out is not begun again by itself.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.fill(),
             Err(error) => panic!("{error}, after {:?}", String::from_utf8_lossy(&self.buffer)),
         }
     }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test crate uses its part")]
 
+mod event_source;
 mod http;
 mod stream;
 mod websocket;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::event_source::{EventSource, Heard};
 pub use self::http::{Answer, Client};
 pub use self::stream::Stream;
 pub use self::websocket::{
@@ -32,6 +34,8 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     log: Receiver<String>,
+    /// What the log said before the server listened.
+    pub said_first: String,
 }
 
 impl Server {
@@ -42,8 +46,26 @@ impl Server {
 
     /// A server that listens on a port of the system's choice.
     pub fn start_with_workers(workers: usize, flags: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
-            .env_clear()
+        Self::start_logging(workers, flags, "info")
+    }
+
+    /// The same, with a log at this level.
+    pub fn start_logging(workers: usize, flags: &[&str], level: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command.env_clear().env("RUST_LOG", level);
+        Self::spawn(command, workers, flags)
+    }
+
+    /// A server under a limit of the shell's, such as `-n 64`.
+    pub fn start_limited(limit: &str, workers: usize, flags: &[&str]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        let run = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        command.env_clear().args(["-c", &run, env!("CARGO_BIN_EXE_tidings")]);
+        Self::spawn(command, workers, flags)
+    }
+
+    fn spawn(mut command: Command, workers: usize, flags: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
             .args(flags)
             .stdin(Stdio::null())
@@ -54,7 +76,8 @@ impl Server {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = channel();
         thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
+            for line in stderr.split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
                 // The test may be over; the pipe is emptied all the same.
                 let _ = sender.send(line);
             }
@@ -65,7 +88,7 @@ impl Server {
                 Ok(line) => match line.split_once("listening on http://") {
                     Some((_, rest)) => {
                         let address = rest.split_once('/').unwrap().0.parse().unwrap();
-                        return Self { child, address, log };
+                        return Self { child, address, log, said_first: said };
                     }
                     None => said += &line,
                 },
@@ -204,6 +227,18 @@ impl Server {
         panic!("never: {what}");
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Bytes of memory that the process has resident.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Asks the process to go away.
     pub fn terminate(&self) {
         self.signal("-TERM");
@@ -221,6 +256,18 @@ impl Server {
                 Ok(line) if line.contains(text) => return,
                 Ok(_) => (),
                 Err(error) => panic!("the log never says {text:?}: {error}"),
+            }
+        }
+    }
+
+    /// All that the log says from now to its end, which must come within `deadline`.
+    pub fn log_to_its_end(&self, deadline: Duration) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            match self.log.recv_timeout(deadline) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => return lines,
+                Err(RecvTimeoutError::Timeout) => panic!("the log does not end: {lines:?}"),
             }
         }
     }
@@ -243,6 +290,9 @@ impl Drop for Server {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // It survives a panic; no test does.
+        let panicked = self.log.iter().find(|line| line.contains("panicked"));
+        assert!(panicked.is_none() || thread::panicking(), "{panicked:?}");
     }
 }
 
