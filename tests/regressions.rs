@@ -23,7 +23,12 @@ struct World {
 
 impl World {
     fn new(limits: Limits) -> Self {
-        let config = Config { limits, connections_max: 100, workers: 1, ..Config::default() };
+        Self::of(limits, 1)
+    }
+
+    /// The first of so many workers; the others are never heard of.
+    fn of(limits: Limits, workers: usize) -> Self {
+        let config = Config { limits, connections_max: 100, workers, ..Config::default() };
         let worker = Worker::new(Arc::new(config), 0, 1, Rng::with_seed(1));
         let mut world = Self { worker, now_ms: 1_000 };
         world.pass(0);
@@ -421,6 +426,28 @@ fn messages_that_arrive_over_websockets_count_as_memory() {
     assert!(under_way(&world) <= 30_000, "what it held is given back");
     world.worker.handle_error(first);
     assert_eq!(under_way(&world), 0);
+}
+
+#[test]
+fn nobody_is_pinged_before_the_opening_handshake_is_answered() {
+    let mut world = World::of(Limits::default(), 2);
+    let unanswered = (0..100).find_map(|number| {
+        let key = world.connect();
+        world.send(
+            key,
+            &format!(
+                "GET /topics/t{number} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+                 Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            ),
+        );
+        // The other worker's topics are not known before it answers, and it does not.
+        world.take(key).is_empty().then_some(key)
+    });
+    let key = unanswered.expect("half of the topics are the other worker's");
+    world.pass(60_000);
+    assert_eq!(world.take(key), "");
+    assert!(world.is_open(key));
 }
 
 #[test]

@@ -120,7 +120,8 @@ impl Connection {
             json,
             awaiting_pong: false,
         });
-        self.deadline = context.now.instant + ping_ms;
+        // Until the handshake is answered no frame may be sent: nobody is pinged.
+        self.deadline = Instant::NEVER;
         self.refill_wanted = true;
     }
 
@@ -247,8 +248,10 @@ impl Connection {
         let cursor =
             (websocket.subscription.len() > 0).then(|| websocket.subscription.cursor(context));
         let (json, cursor) = (websocket.json, cursor.as_deref());
+        let ping_ms = u64::from(websocket.ping_ms);
         match beginning.asked {
             Asked::Url(exchange, handshake) => {
+                self.deadline = context.now.instant + ping_ms;
                 self.switch_protocols(context, exchange, &handshake);
                 if json {
                     self.send_object(None, "open", |object| object.optional("cursor", cursor));

@@ -24,6 +24,10 @@ pub fn fuzz_target(bytes: &[u8]) {
 }
 
 fn check_target(target: &[u8]) {
+    if target.iter().any(|byte| *byte <= b' ') {
+        // It would be more than a target.
+        return;
+    }
     let head = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
     let Ok(Some(end)) = HeadSearch::default().find_end(&head, &LIMITS) else { return };
     let Ok(head) = parse_head(&head[..end], &LIMITS) else { return };

@@ -78,7 +78,7 @@ pub fn fuzz_frames(bytes: &[u8]) {
             assert_eq!((theirs.is_final, theirs.mask), (ours.fin, Some(ours.mask)));
             assert_eq!(u8::from(theirs.opcode), ours.opcode.value());
             assert!(!theirs.rsv1 && !theirs.rsv2 && !theirs.rsv3);
-            check_written_header(ours.fin, ours.opcode, ours.length);
+            check_written_header(ours.fin, ours.opcode, ours.length, used);
         }
         Err(error) => check_refusal(error, bytes, &theirs),
     }
@@ -106,12 +106,14 @@ fn check_refusal(
     assert!(is_meant, "{error:?} in {header:?} of {length}");
 }
 
-fn check_written_header(fin: bool, opcode: Opcode, length: u64) {
+/// There is one header for a frame, and this is it.
+fn check_written_header(fin: bool, opcode: Opcode, length: u64, bytes: usize) {
     let Ok(length) = usize::try_from(length) else { return };
     let written = client::header(fin, opcode, length);
     let Ok(Some((header, used))) = parse_header(&written) else { panic!("{written:?}") };
     assert_eq!((header.fin, header.opcode, header.length), (fin, opcode, length as u64));
     assert_eq!((header.mask, used), (client::MASK, written.len()));
+    assert_eq!(used, bytes, "a length is written as shortly as can be");
 }
 
 /// For fuzzing: reads `bytes` as limits (a byte), a seed (a byte) and the frames of a client.

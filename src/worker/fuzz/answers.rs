@@ -55,7 +55,10 @@ impl Expected {
             statuses.contains(&status) || [408, 429, 503].contains(&status),
             "{status} for {self:?}"
         );
-        if status == statuses[0] {
+        // A batch that begins during a drain is cut behind the lines that were taken.
+        let is_cut = contains(head, b"Connection: close")
+            && matches!(self, Self::Of(request) if request.text.starts_with("POST /topics "));
+        if status == statuses[0] && !is_cut {
             let is_refused = String::from_utf8_lossy(body).contains("refused");
             let said = [head, body].concat();
             assert!(
@@ -100,8 +103,9 @@ pub(super) fn read_answers(received: &[u8], expected: &[Expected], is_loose: boo
         assert!(!answers.says_close && !answers.is_endless, "an answer behind the last one");
         let mut fields = [httparse::EMPTY_HEADER; 32];
         let mut response = httparse::Response::new(&mut fields);
-        let httparse::Status::Complete(end) = response.parse(rest).expect("a head is well formed")
-        else {
+        let httparse::Status::Complete(end) = response.parse(rest).unwrap_or_else(|error| {
+            panic!("{error} in a head: {:?}", String::from_utf8_lossy(&rest[..rest.len().min(400)]))
+        }) else {
             answers.is_whole = false;
             break;
         };
@@ -308,7 +312,10 @@ fn read_events(bytes: &[u8]) {
         };
         if let Some(last) = last {
             assert_eq!(last.len(), now.len());
-            let moved: Vec<_> = last.iter().zip(&now).filter(|(last, now)| last != now).collect();
+            // The cursor of a topic whose new epoch is still to be told is good in no log.
+            let is_untold = |position: &(String, u64)| position.0 == "00000000";
+            let moved = last.iter().zip(&now).filter(|(last, now)| last != now && !is_untold(now));
+            let moved: Vec<_> = moved.collect();
             assert!(moved.len() <= 1, "{event:?}");
             if let Some(count) = count {
                 let (last, now) = moved.first().expect("a message moves a cursor");

@@ -78,13 +78,6 @@ pub(super) struct Client {
     pub(super) closed: Option<CloseReason>,
 }
 
-impl Client {
-    /// Whether the server has not read everything that was sent.
-    pub(super) fn has_unread_bytes(&self) -> bool {
-        !self.in_kernel.is_empty()
-    }
-}
-
 /// A server of one worker or two, and its clients.
 pub(super) struct World {
     pub(super) workers: Vec<Worker>,
@@ -360,10 +353,18 @@ impl World {
         entry.is_some_and(|entry| entry.connection.held().is_endless)
     }
 
+    /// Whether the server has not read to the end, and does not want to for now.
+    pub(super) fn is_held_back(&self, client: &Client) -> bool {
+        let is_unread = !client.in_kernel.is_empty() || !client.eof_read;
+        is_unread && !self.workers[client.worker].wants_read(client.key)
+    }
+
     pub(super) fn describe(&self, client: &Client) -> String {
         let entry = self.workers[client.worker].connections.get(client.key.slot as usize);
         let text = format!("{:?}", entry.map(|entry| &entry.connection));
-        text.chars().take(300).collect()
+        // What is in the inbox stands in the middle.
+        let (from, to) = (text.len().min(300), text.len().saturating_sub(300).max(300));
+        format!("{} … {}", &text[..from], text.get(to..).unwrap_or_default())
     }
 
     /// Everything is as it was before the first client came.
