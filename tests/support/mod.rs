@@ -82,6 +82,11 @@ impl Server {
         self.address
     }
 
+    /// The process, for what the kernel says of it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn client(&self) -> Client {
         Client::connect(self.address)
     }
