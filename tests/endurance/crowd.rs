@@ -186,12 +186,13 @@ impl Honest {
         (rounds, slowest)
     }
 
-    /// Ends it; it has noticed nothing, or this fails.
-    pub fn finish(self) {
+    /// Ends it; it has noticed nothing, or this fails. Returns how many rounds it made.
+    pub fn finish(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         let (rounds, slowest) = self.thread.join().unwrap();
         println!("  the honest client: {rounds} rounds, the slowest took {slowest:?}");
         assert!(rounds > 0, "it was served");
+        rounds
     }
 }
 

@@ -20,7 +20,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod churn;
 mod cost;
 mod crowd;
 mod process;
 mod slow_peers;
+mod subscribers;

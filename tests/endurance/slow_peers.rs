@@ -212,7 +212,7 @@ fn thousands_of_half_closed_connections_are_gone_at_once() {
 #[ignore = "needs the Debian package slowhttptest: tests/run --only endurance"]
 fn slowhttptest_finds_nothing_to_hold_on_to() {
     for (mode, more) in
-        [("-H", ["-i", "1"]), ("-B", ["-i", "1"]), ("-R", ["-a", "1"]), ("-X", ["-k", "20"])]
+        [("-H", ["-i", "1"]), ("-B", ["-i", "1"]), ("-R", ["-a", "1"]), ("-X", ["-k", "5"])]
     {
         let server = Server::start_with_workers(2, &FLAGS);
         fill(&server, "a");
@@ -225,12 +225,12 @@ fn slowhttptest_finds_nothing_to_hold_on_to() {
             .status()
             .expect("slowhttptest is there: apt-get install slowhttptest");
         println!("  slowhttptest {mode}: {status}");
-        honest.finish();
+        let rounds = honest.finish();
         within("all of them are gone", SLACK, || {
             Metrics::of(&server).value("tidings_connections") == 1
         });
+        // The honest client, the log, and those who asked for numbers opened one at a time.
         let opened = Metrics::of(&server).value("tidings_connections_opened_total");
-        println!("  {opened}");
-        assert!(opened > 1_000, "it did come: {opened}");
+        assert!(opened > 1_000 + rounds, "it did come: {opened}");
     }
 }
