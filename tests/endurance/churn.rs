@@ -202,21 +202,13 @@ fn hop(address: std::net::SocketAddr, stop: &AtomicBool, seed: u64) -> u64 {
 /// Everybody has left: what there is must be what there was.
 fn await_nothing(server: &Server, descriptors: usize, what: &str) {
     let process = Process(server.id());
-    let mut said = String::new();
     // A replica is kept warm for 10 s, and a topic for a little longer than its messages.
-    let took = thread::scope(|_| {
-        within(what, Duration::from_secs(30), || {
-            let metrics = Metrics::of(server);
-            let left: Vec<_> = GAUGES.iter().filter(|gauge| metrics.value(gauge) > 0).collect();
-            let connections = metrics.value("tidings_connections");
-            let now = process.descriptors();
-            let text = format!("{left:?}, {connections} connections, {now} descriptors");
-            if text != said {
-                said = text;
-            }
-            // The one that asks is a connection, and may be a descriptor still.
-            left.is_empty() && connections == 1 && now <= descriptors + 1
-        })
+    let took = within(what, Duration::from_secs(30), || {
+        let metrics = Metrics::of(server);
+        // The one that asks is a connection, and may be a descriptor still.
+        GAUGES.iter().all(|gauge| metrics.value(gauge) == 0)
+            && metrics.value("tidings_connections") == 1
+            && process.descriptors() <= descriptors + 1
     });
     println!("  {what} {took:?} after the last one left");
     within("the descriptors are what they were", Duration::from_secs(5), || {
@@ -279,15 +271,15 @@ fn churn(workers: usize, seed: u64, duration: Duration) {
 }
 
 /// Memory that was warm in the second quarter is not more in the last. Allocators keep pages, and what is
-/// resident swings with the crowd: a tenth, or 2 MiB, is not a slope. What leaks a hundred bytes for each
-/// connection is ten times that in an hour.
+/// resident swings with the crowd: 5 %, or 1 MiB, is not a slope. A run of 25 s makes more than 200,000
+/// connections: what leaks 16 bytes for each is seen.
 fn check_slope(resident: &[u64]) {
     let quarter = resident.len() / 4;
     let most = |part: &[u64]| part.iter().copied().max().unwrap();
     let (early, late) =
         (most(&resident[quarter..2 * quarter]), most(&resident[resident.len() - quarter..]));
     println!("  at most {} KiB in the second quarter, {} KiB in the last", early >> 10, late >> 10);
-    assert!(late <= early + (early / 10).max(2 << 20), "{early} to {late}");
+    assert!(late <= early + (early / 20).max(1 << 20), "{early} to {late}");
 }
 
 fn seconds() -> u64 {
@@ -297,7 +289,7 @@ fn seconds() -> u64 {
 
 #[test]
 fn a_little_churn_leaves_nothing_behind() {
-    churn(2, 1, Duration::from_secs(4));
+    churn(1, 1, Duration::from_secs(4));
 }
 
 #[test]
@@ -313,9 +305,9 @@ fn churn_leaves_nothing_behind_on_four_workers() {
 }
 
 /// Connections that are reset as soon as they are there.
-fn resets(count: usize) {
+fn resets(count: usize, workers: usize) {
     raise_descriptor_limit();
-    let server = Server::start_with_workers(2, &["--topic-idle", "1", "--log-age", "1"]);
+    let server = Server::start_with_workers(workers, &["--topic-idle", "1", "--log-age", "1"]);
     await_nothing(&server, Process(server.id()).descriptors(), "nothing is there at first,");
     let descriptors = Process(server.id()).descriptors();
     let honest = Honest::start(server.address());
@@ -333,9 +325,9 @@ fn resets(count: usize) {
 }
 
 /// One client that subscribes and leaves, over and over, in every way there is to leave.
-fn reconnects(count: usize) {
+fn reconnects(count: usize, workers: usize) {
     raise_descriptor_limit();
-    let server = Server::start_with_workers(2, &["--topic-idle", "1", "--log-age", "1"]);
+    let server = Server::start_with_workers(workers, &["--topic-idle", "1", "--log-age", "1"]);
     await_nothing(&server, Process(server.id()).descriptors(), "nothing is there at first,");
     let descriptors = Process(server.id()).descriptors();
     let honest = Honest::start(server.address());
@@ -371,18 +363,18 @@ fn reconnects(count: usize) {
 
 #[test]
 fn a_few_connections_that_come_and_go_leave_nothing_behind() {
-    resets(200);
-    reconnects(200);
+    resets(200, 1);
+    reconnects(200, 1);
 }
 
 #[test]
 #[ignore = "thousands of connections: tests/run --only endurance"]
 fn attack_110_ten_thousand_connections_reset_at_once_leave_nothing_behind() {
-    resets(10_000);
+    resets(10_000, 2);
 }
 
 #[test]
 #[ignore = "thousands of connections: tests/run --only endurance"]
 fn attack_149_a_storm_of_reconnects_leaves_no_subscriber_behind() {
-    reconnects(5_000);
+    reconnects(5_000, 2);
 }

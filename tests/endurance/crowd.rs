@@ -1,7 +1,7 @@
 //! Clients by the thousand in one thread, and an honest one beside them.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -153,31 +153,37 @@ pub struct Honest {
 
 impl Honest {
     pub fn start(address: SocketAddr) -> Self {
+        Self::start_from(IpAddr::V4(Ipv4Addr::LOCALHOST), address)
+    }
+
+    /// The same at an address of its own.
+    pub fn start_from(source: IpAddr, address: SocketAddr) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let thread = thread::spawn(move || Self::work(address, &told));
+        let thread = thread::spawn(move || Self::work(source, address, &told));
         Self { stop, thread }
     }
 
-    fn work(address: SocketAddr, stop: &AtomicBool) -> (u64, Duration) {
-        let mut reader = Client::connect(address);
+    fn work(source: IpAddr, address: SocketAddr, stop: &AtomicBool) -> (u64, Duration) {
+        let connect = || Client::connect_from(source, address);
+        let mut reader = connect();
         reader.send_request("GET", "/topics/honest", &[("Accept", "text/event-stream")], b"");
         let head = reader.head();
         let mut stream = Stream::new(reader, head);
         stream.event();
-        let mut publisher = Client::connect(address);
+        let mut publisher = connect();
         let (mut rounds, mut slowest) = (0, Duration::ZERO);
         while !stop.load(Ordering::Relaxed) {
             let began = Instant::now();
             let text = format!("round {rounds}");
             if rounds % 500 == 499 {
                 // A connection takes a thousand requests.
-                publisher = Client::connect(address);
+                publisher = connect();
             }
             let answer = publisher.request("POST", "/topics/honest", &[], text.as_bytes());
             assert_eq!(answer.status, 201, "{answer:?}");
             assert_eq!(stream.dispatched().data.as_deref(), Some(&*text));
-            let fresh = Client::connect(address).request("GET", "/topics/honest?last=1", &[], b"");
+            let fresh = connect().request("GET", "/topics/honest?last=1", &[], b"");
             assert_eq!(fresh.status, 200, "{fresh:?}");
             slowest = slowest.max(began.elapsed());
             rounds += 1;

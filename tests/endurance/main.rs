@@ -23,6 +23,7 @@ mod support;
 mod churn;
 mod cost;
 mod crowd;
+mod namespace;
 mod process;
 mod slow_peers;
 mod subscribers;

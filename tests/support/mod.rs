@@ -42,15 +42,19 @@ impl Server {
 
     /// A server that listens on a port of the system's choice.
     pub fn start_with_workers(workers: usize, flags: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command
             .env_clear()
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        Self::started(command.spawn().unwrap())
+    }
+
+    /// A server that was just started; its standard error is a pipe.
+    pub fn started(mut child: Child) -> Self {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = channel();
         thread::spawn(move || {
