@@ -28,7 +28,7 @@ pub struct Counters {
     pub ticks: u64,
     /// Gauge: subscriptions open, by [`Wire`].
     pub subscriptions: [u64; Wire::COUNT],
-    /// Gauge: bytes of request bodies under way.
+    /// Gauge: bytes of request bodies and of WebSocket messages under way.
     pub body_bytes: u64,
     /// Gauge: bytes queued for connections, as they are counted against their bounds.
     pub outbox_bytes: u64,

@@ -10,10 +10,11 @@
 //! 3  connection | hub            one client's state machine | topics, owned and followed
 //! 2  topic                       the log, the cursor, the encode-once message
 //! 1  wire                        codecs: bytes <-> values (http1, sse, ndjson, websocket)
-//! 0  buffer · config · counters · key ·   bytes at rest, plain values
-//!    limits · time · timers
+//! 0  addresses · buffer · config ·        bytes at rest, plain values
+//!    counters · key · limits · time · timers
 //! ```
 
+pub mod addresses;
 pub mod buffer;
 pub mod cli;
 pub mod config;

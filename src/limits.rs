@@ -15,6 +15,8 @@
 //!   at which proxies give up.
 //! - A page of 300 messages or 256 KiB is a second's work of a slow phone.
 //! - 64 KiB and 128 frames of a WebSocket message: chat and commands; POST takes more.
+//! - 1,000 reads a second from one address are a large office behind one router; publishing is not counted,
+//!   as back pressure bounds it.
 //! - 1,000 messages, 8 MiB or an hour of a topic are enough for any client that reconnects, and 1 GiB in all
 //!   is what a small machine can spare.
 //!
@@ -145,6 +147,9 @@ pub struct Limits {
     /// Connections from one IPv4 address or IPv6 /64 network (127.0.0.1 and ::1 are not counted: a proxy may be there)
     #[arg(long, env = "TIDINGS_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits: server")]
     pub connections_per_address: u32,
+    /// Topics that such an address may begin to read in a second, and at once, on each worker (429)
+    #[arg(long, env = "TIDINGS_READS_PER_SECOND", value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Limits: server")]
+    pub reads_per_second: u32,
     /// Bytes in the kernel's send buffer of a connection that are not yet sent; a slow reader lags in the log instead
     #[arg(long, env = "TIDINGS_NOTSENT_BYTES", value_name = "SIZE", default_value = "16K", value_parser = parse_size, help_heading = "Limits: server")]
     pub notsent_bytes: usize,

@@ -326,3 +326,27 @@ fn a_body_that_comes_too_slowly_is_counted_as_that() {
     let closed = world.worker.poll_closed().map(|(_, reason, _)| reason);
     assert_eq!(closed, Some(CloseReason::BodyTimeout));
 }
+
+#[test]
+fn messages_that_arrive_over_websockets_count_as_memory() {
+    let limits = Limits {
+        memory_bytes_max: 40_000,
+        websocket_message_bytes_max: 30_000,
+        ..Limits::default()
+    };
+    let mut world = World::new(limits);
+    // A text of 30,000 bytes, all but the last of which arrive.
+    let mut frame = vec![0x81, 0x80 | 126, 0x75, 0x30, 0, 0, 0, 0];
+    frame.resize(8 + 29_999, b'x');
+    let under_way = |world: &World| world.worker.counters().body_bytes;
+    let first = open_websocket(&mut world);
+    world.worker.handle_bytes(first, &mut frame.clone());
+    assert_eq!(world.take(first), "");
+    assert!((29_999..=30_000).contains(&under_way(&world)), "{}", under_way(&world));
+    let second = open_websocket(&mut world);
+    world.worker.handle_bytes(second, &mut frame);
+    assert!(world.take(second).contains("no memory left"));
+    assert!(under_way(&world) <= 30_000, "what it held is given back");
+    world.worker.handle_error(first);
+    assert_eq!(under_way(&world), 0);
+}

@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// Rooms by floor, from the bottom.
 const FLOORS: [&[&str]; 7] = [
-    &["buffer", "config", "counters", "key", "limits", "time", "timers"],
+    &["addresses", "buffer", "config", "counters", "key", "limits", "time", "timers"],
     &["wire"],
     &["topic"],
     &["connection", "hub"],
@@ -22,7 +22,8 @@ const FLOORS: [&[&str]; 7] = [
 /// From this floor on up there is I/O.
 const IO_FLOOR: usize = 5;
 /// Imports between rooms of one floor that are meant, with their reasons.
-const SAME_FLOOR: [(&str, &str, &str); 4] = [
+const SAME_FLOOR: [(&str, &str, &str); 5] = [
+    ("addresses", "time", "plain values"),
     ("main", "cli", "the program is its command line"),
     ("cli", "server", "`tidings serve` starts it"),
     ("config", "limits", "what the operator chose includes every bound"),

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::pending::Ready;
 use super::problem::Problem;
+use super::request::TOO_FAST;
 use super::websocket::{Asked, Beginning};
 use super::{Connection, Phase};
 use crate::limits::COMMAND_ERRORS_MAX;
@@ -70,6 +71,9 @@ impl Connection {
         let fresh = topics.iter().filter(|topic| !subscription.has(context, topic)).count();
         if subscription.len() + fresh > most {
             return Err(TOO_MANY_TOPICS);
+        }
+        if !context.addresses.begin_read(context.now.instant, self.peer, topics.len()) {
+            return Err(TOO_FAST);
         }
         for topic in &topics {
             if let Err(refusal) = subscription.add(context, topic) {

@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 
+use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::key::ConnectionKey;
@@ -23,6 +24,8 @@ pub struct Context<'a, T> {
     pub random: &'a mut Rng,
     /// What the worker counts.
     pub counters: &'a mut Counters,
+    /// What each address uses.
+    pub addresses: &'a mut Addresses,
     /// The connections of all workers, as far as this one knows.
     pub clients: usize,
     /// The value of `Date` (RFC 9110 §6.6.1).

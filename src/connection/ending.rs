@@ -51,7 +51,11 @@ impl Connection {
             }
             Phase::Poll(poll) => (poll.subscription(), Wire::Poll),
             Phase::Stream(stream) => stream.subscription(),
-            Phase::WebSocket(websocket) => (&mut websocket.subscription, Wire::WebSocket),
+            Phase::WebSocket(websocket) => {
+                context.counters.body_bytes -=
+                    websocket.traffic.as_ref().map_or(0, |traffic| traffic.counted_bytes);
+                (&mut websocket.subscription, Wire::WebSocket)
+            }
             _ => return phase,
         };
         subscription.close(context);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::command::Label;
 use super::context::Context;
 use super::pending::Ready;
-use super::websocket::Traffic;
 use super::{Connection, Phase};
 use crate::counters::CloseReason;
 use crate::topic::{Message, Outcome, Topics};
@@ -56,8 +55,23 @@ impl Connection {
         if used > 0 {
             self.note_heard(context);
         }
-        self.drop_idle_traffic();
+        self.count_unfinished(context);
+        self.drop_idle_traffic(context);
         used
+    }
+
+    /// Counts what there is of an unfinished message as a body under way, as it may be large and is kept.
+    fn count_unfinished<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        let Some(traffic) = &mut websocket.traffic else { return };
+        let bytes = traffic.reader.allocated_bytes() as u64;
+        let has_grown = bytes > traffic.counted_bytes;
+        context.counters.body_bytes += bytes;
+        context.counters.body_bytes -= std::mem::replace(&mut traffic.counted_bytes, bytes);
+        if has_grown && context.counters.body_bytes > context.topics.memory_left() as u64 {
+            let reason = "no memory left for now";
+            self.close_websocket(context, CloseCode::TRY_AGAIN_LATER, reason);
+        }
     }
 
     /// The client is alive; and an unfinished message has its own time.
@@ -210,14 +224,14 @@ impl Connection {
                 }
             }
         }
-        self.drop_idle_traffic();
+        self.drop_idle_traffic(context);
     }
 
-    pub(super) fn drop_idle_traffic(&mut self) {
+    pub(super) fn drop_idle_traffic<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         if let Phase::WebSocket(websocket) = &mut self.phase
-            && websocket.traffic.as_deref().is_some_and(Traffic::is_idle)
+            && let Some(traffic) = websocket.traffic.take_if(|traffic| traffic.is_idle())
         {
-            websocket.traffic = None;
+            context.counters.body_bytes -= traffic.counted_bytes;
         }
     }
 }

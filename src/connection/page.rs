@@ -123,7 +123,11 @@ pub fn metrics_text(counters: &Counters, gauges: &HubGauges, connections: &[u64]
     family("worker_connections", "gauge", "Connections open, by worker.", &connections);
     let mut gauge = |name: &str, help: &str, value: u64| family(name, "gauge", help, &plain(value));
     gauge("connections", "Connections open.", counters.connections());
-    gauge("body_bytes", "Bytes of request bodies under way.", counters.body_bytes);
+    gauge(
+        "body_bytes",
+        "Bytes of request bodies and WebSocket messages under way.",
+        counters.body_bytes,
+    );
     gauge("outbox_bytes", "Bytes queued for connections.", counters.outbox_bytes);
     gauge("topics", "Topics.", gauges.topics as u64);
     gauge("replicas", "Replicas of topics of other workers.", gauges.replicas as u64);

@@ -19,6 +19,12 @@ enum Step {
     Wait,
 }
 
+/// Reading begins too often.
+pub(super) const TOO_FAST: Problem = Problem::for_now(
+    Status::TOO_MANY_REQUESTS,
+    "Too many reads from this address in a second. Wait for messages (?wait=, a stream), or come back later.",
+);
+
 /// What did not arrive in time.
 pub(super) const TOO_SLOW: Problem = Problem::new(
     Status::REQUEST_TIMEOUT,
@@ -168,6 +174,10 @@ impl Connection {
         exchange: Exchange,
         route: Route,
     ) {
+        let topics = route.reads();
+        if topics > 0 && !context.addresses.begin_read(context.now.instant, self.peer, topics) {
+            return self.refuse_on_its_wire(context, exchange, route, &TOO_FAST);
+        }
         match route {
             Route::Read(read) => match read.wire {
                 ReadWire::ShortPoll | ReadWire::LongPoll { .. } => {
@@ -215,14 +225,28 @@ impl Connection {
             )
         };
         exchange.persistent = false;
-        match route {
-            Route::Read(read) => self.refuse_read(context, exchange, read.wire, &problem),
-            Route::WebSocket(handshake)
-                if matches!(framing, Framing::None | Framing::Length(0)) =>
-            {
-                self.refuse_websocket(context, exchange, &handshake);
+        match framing {
+            Framing::None | Framing::Length(0) => {
+                self.refuse_on_its_wire(context, exchange, route, &problem);
             }
-            _ => self.refuse_and_close(context, exchange, &problem),
+            Framing::Length(_) | Framing::Chunked => {
+                self.refuse_and_close(context, exchange, &problem);
+            }
+        }
+    }
+
+    /// Refuses a request for now, on the wire that it asked for.
+    fn refuse_on_its_wire<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        route: Route,
+        problem: &Problem,
+    ) {
+        match route {
+            Route::Read(read) => self.refuse_read(context, exchange, read.wire, problem),
+            Route::WebSocket(handshake) => self.refuse_websocket(context, exchange, &handshake),
+            _ => self.refuse(context, exchange, problem),
         }
     }
 

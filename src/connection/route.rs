@@ -62,6 +62,18 @@ pub(super) enum Route {
     Page(Page),
 }
 
+impl Route {
+    /// How many topics it begins to read.
+    pub(super) fn reads(&self) -> usize {
+        match self {
+            Self::Read(read) => read.topics.len(),
+            Self::Head(topics) => topics.len(),
+            Self::WebSocket(handshake) => handshake.topics.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// How to read topics.
 #[derive(Debug)]
 pub(super) struct Read {

@@ -244,7 +244,7 @@ impl Connection {
         if !problem.is_temporary() {
             return self.refuse(context, exchange, problem);
         }
-        context.counters.refusals[1] += 1;
+        context.counters.refusals[usize::from(problem.status.code() >= 500)] += 1;
         exchange.persistent = false;
         let retry_ms = context.retry_ms();
         write_head(&mut self.outbox, context, &exchange, layout);

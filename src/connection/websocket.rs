@@ -62,6 +62,8 @@ pub(super) enum Asked {
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     pub(super) reader: MessageReader,
+    /// What the counters hold of the reader's bytes.
+    pub(super) counted_bytes: u64,
     /// When the message that is being read began.
     pub(super) unfinished_since: Option<Instant>,
     /// Publishes whose outcome the client has not been told.
@@ -156,7 +158,7 @@ impl Connection {
     /// Queues what is due and fits.
     pub(super) fn refill_websocket<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         self.send_pong();
-        self.drop_idle_traffic();
+        self.drop_idle_traffic(context);
         if !self.open_topics(context) {
             return;
         }

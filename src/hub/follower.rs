@@ -37,7 +37,7 @@ impl Replica {
 impl Hub {
     /// Asks a topic's owner to be followed.
     pub(super) fn follow(&mut self, now: Instant, topic: &TopicName) -> Result<u32, Refusal> {
-        if self.topics.len() - self.owned >= self.replicas_max {
+        if !self.has_room_to_follow() {
             return Err(Refusal::TopicsUsedUp);
         }
         let slot = self.insert(now, topic, Role::Follower(Replica::Syncing));

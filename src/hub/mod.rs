@@ -13,6 +13,7 @@ mod idempotency;
 mod links;
 mod mail;
 mod owner;
+mod room;
 mod seats;
 
 use std::collections::{HashMap, VecDeque};
@@ -28,6 +29,7 @@ use self::follower::Replica;
 use self::idempotency::Remembered;
 use self::links::Links;
 use self::owner::Ownership;
+use self::room::Room;
 use self::seats::Seats;
 use crate::buffer::Chunk;
 use crate::config::Config;
@@ -52,12 +54,10 @@ pub struct Hub {
     random: Rng,
     retention: Retention,
     topic_idle_ms: u64,
-    owned_max: usize,
-    replicas_max: usize,
     memory_max: usize,
     topics: Slab<Topic>,
     names: HashMap<TopicName, u32>,
-    owned: usize,
+    room: Room,
     next_generation: u32,
     /// Invariant: the sum of the logs' `memory_bytes`.
     memory: usize,
@@ -104,12 +104,10 @@ impl Hub {
                 age_ms: limits.log_age_ms,
             },
             topic_idle_ms: limits.topic_idle_ms,
-            owned_max: config.share(limits.topics_max as usize),
-            replicas_max: limits.topics_max as usize,
             memory_max: config.share(limits.memory_bytes_max),
             topics: Slab::new(),
             names: HashMap::new(),
-            owned: 0,
+            room: Room::new(config),
             next_generation: 0,
             memory: 0,
             remembered: Remembered::new(
@@ -236,8 +234,8 @@ impl Hub {
     /// Numbers for metrics.
     pub fn gauges(&self) -> HubGauges {
         HubGauges {
-            topics: self.owned,
-            replicas: self.topics.len() - self.owned,
+            topics: self.room.owned(),
+            replicas: self.topics.len() - self.room.owned(),
             memory_bytes: self.memory,
             mail_waiting: self.links.waiting(),
         }
@@ -346,14 +344,10 @@ impl Hub {
         if self.names.get(&topic.name) == Some(&slot) {
             self.names.remove(&topic.name);
         }
-        match topic.role {
-            Role::Owner(_) => self.owned -= 1,
-            Role::Follower(replica) => {
-                if let Replica::Live { owner, .. } = replica {
-                    let worker = self.owner_of(&topic.name);
-                    self.links.send(worker, Mail::Unfollow { topic: owner });
-                }
-            }
+        self.room.release(&topic.role);
+        if let Role::Follower(Replica::Live { owner, .. }) = topic.role {
+            let worker = self.owner_of(&topic.name);
+            self.links.send(worker, Mail::Unfollow { topic: owner });
         }
     }
 
@@ -412,7 +406,7 @@ impl Topics for Hub {
     ) -> Result<(TopicId, u32), Refusal> {
         let slot = match self.names.get(topic) {
             Some(&slot) => slot,
-            None if self.owner_of(topic) == self.worker => self.begin_topic(now.instant, topic)?,
+            None if self.owner_of(topic) == self.worker => self.begin_silent(now.instant, topic)?,
             None => self.follow(now.instant, topic)?,
         };
         let seat = self.topics[slot as usize].seats.take(subscriber.slot);

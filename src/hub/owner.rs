@@ -14,6 +14,8 @@ use crate::topic::{
 /// What an owner knows of its topic beside the log.
 #[derive(Debug, Default)]
 pub(super) struct Ownership {
+    /// Whether it ever had a message: see `room.rs`.
+    pub(super) was_published_to: bool,
     followers: Vec<Follower>,
     /// Publishes and deletions that are answered when every follower was mailed them, in turn.
     unanswered: VecDeque<Unanswered>,
@@ -58,15 +60,6 @@ impl Ownership {
 }
 
 impl Hub {
-    /// Creates a topic of this worker's own.
-    pub(super) fn begin_topic(&mut self, now: Instant, topic: &TopicName) -> Result<u32, Refusal> {
-        if self.owned >= self.owned_max {
-            return Err(Refusal::TopicsUsedUp);
-        }
-        self.owned += 1;
-        Ok(self.insert(now, topic, Role::Owner(Ownership::default())))
-    }
-
     /// Sequences a message of a topic that this worker owns. `from` is the publisher's worker.
     pub(super) fn publish_here(
         &mut self,
@@ -140,10 +133,7 @@ impl Hub {
         if self.memory + message.cost_bytes() > self.memory_max {
             return Err(Refusal::MemoryUsedUp);
         }
-        match self.names.get(topic) {
-            Some(&slot) => Ok(slot),
-            None => self.begin_topic(now, topic),
-        }
+        self.begin_spoken(now, topic)
     }
 
     /// Begins a new epoch of a topic that this worker owns.
@@ -182,7 +172,7 @@ impl Hub {
     ) {
         let slot = match self.names.get(topic) {
             Some(&slot) => slot,
-            None => match self.begin_topic(now.instant, topic) {
+            None => match self.begin_silent(now.instant, topic) {
                 Ok(slot) => slot,
                 Err(refusal) => {
                     self.links.send(worker, Mail::FollowRefused { replica, refusal });

@@ -1009,13 +1009,17 @@ fn the_number_of_topics_is_capped_for_publishers_and_for_followers() {
     let mut config = config(2);
     (config.limits.topics_max, config.limits.topic_idle_ms) = (4, 500);
     let mut world = World::new(config, 1);
-    let kept = [world.name(0, 0), world.name(0, 1)];
-    let [refused, late] = [world.name(0, 2), world.name(0, 3)];
-    world.publish(0, &kept[0], 1);
-    let first = world.subscribe(0, &kept[1]);
+    // Two of each kind: published to, and only listened to.
+    let spoken = [world.name(0, 0), world.name(0, 1)];
+    let [held, first, refused, late] = [2, 3, 4, 5].map(|index| world.name(0, index));
+    for topic in &spoken {
+        world.publish(0, topic, 1);
+    }
+    let [_, first] = [&held, &first].map(|topic| world.subscribe(0, topic));
     let done = Publishing::Done(Err(Refusal::TopicsUsedUp));
     assert_eq!(world.publish(0, &refused, 1), done);
-    assert!(matches!(world.publish(0, &kept[0], 1), Publishing::Done(Ok(_))));
+    assert_eq!(world.publish(0, &held, 1), done, "it would become one that was published to");
+    assert!(matches!(world.publish(0, &spoken[0], 1), Publishing::Done(Ok(_))));
     let now = world.now;
     let seated = world.hubs[0].subscribe(now, &refused, subscriber(0));
     assert_eq!(seated, Err(Refusal::TopicsUsedUp));
@@ -1031,13 +1035,12 @@ fn the_number_of_topics_is_capped_for_publishers_and_for_followers() {
     assert_ne!(another.0, other.0);
     world.settle();
     assert!(matches!(world.hubs[1].view(another.0), View::Refused(Refusal::TopicsUsedUp)));
-    // When a topic is forgotten, there is room.
+    // One that nobody listens to any more makes way at once.
     world.unsubscribe(0, first);
-    world.pass(500 + STEP_MS);
     let last = world.subscribe(1, &late);
     world.settle();
     assert!(matches!(world.hubs[1].view(last.0), View::Live(_)));
-    assert_eq!(world.hubs[0].gauges().topics, 2);
+    assert_eq!(world.hubs[0].gauges().topics, 4);
     // The refused replicas go, and take nothing with them that is not theirs.
     for (id, seat) in [other, another] {
         world.unsubscribe(1, (id, seat));
@@ -1045,6 +1048,34 @@ fn the_number_of_topics_is_capped_for_publishers_and_for_followers() {
     world.pass(REPLICA_IDLE_MS + STEP_MS);
     assert_eq!(world.hubs[1].gauges().replicas, 1);
     assert!(matches!(world.hubs[1].view(last.0), View::Live(_)));
+}
+
+#[test]
+fn attack_185_topics_that_were_only_listened_to_make_way_and_never_keep_publishers_out() {
+    let mut config = config(2);
+    (config.limits.topics_max, config.limits.topic_idle_ms) = (200, 1_000_000);
+    let mut world = World::new(config, 1);
+    let names: Vec<TopicName> = (0..1_000).map(|index| world.name(0, index)).collect();
+    let quiet = world.subscribe(0, &names[0]);
+    let epoch = |world: &World| match world.hubs[0].view(quiet.0) {
+        View::Live(log) => log.epoch(),
+        view => panic!("{view:?}"),
+    };
+    let began = epoch(&world);
+    for name in &names[1..] {
+        // As a short poll does, here and on the worker that does not own it.
+        for worker in 0..2 {
+            let seat = world.subscribe(worker, name);
+            world.settle();
+            world.unsubscribe(worker, seat);
+        }
+        assert!(world.hubs[0].gauges().topics <= 100 && world.hubs[1].gauges().replicas <= 200);
+        world.pass(REPLICA_IDLE_MS / 50);
+    }
+    for name in names.iter().skip(1).take(100) {
+        assert!(matches!(world.publish(0, name, 1), Publishing::Done(Ok(_))), "{name:?}");
+    }
+    assert_eq!(epoch(&world), began, "a topic that somebody listens to stays");
 }
 
 #[test]

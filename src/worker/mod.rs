@@ -4,7 +4,6 @@
 //! `handle_*` and asks what to do next through `poll_*`; between ticks it holds no borrowed thing and
 //! knows no file descriptor.
 
-mod addresses;
 mod metrics;
 
 use std::collections::VecDeque;
@@ -18,8 +17,8 @@ use slab::Slab;
 
 pub use self::metrics::Letter;
 
-use self::addresses::Addresses;
 use self::metrics::Scrapes;
+use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::connection::{Connection, Context, Surplus};
 use crate::counters::{CloseReason, Counters};
@@ -89,7 +88,7 @@ impl Worker {
             timers: Timers::default(),
             random,
             counters: Counters::default(),
-            addresses: Addresses::default(),
+            addresses: Addresses::new(config.limits.reads_per_second),
             served: 0,
             clients: 0,
             ready: VecDeque::new(),
@@ -129,7 +128,7 @@ impl Worker {
         }
         if surplus == Surplus::No {
             self.served += 1;
-            self.addresses.add(peer);
+            self.addresses.add(self.now.instant, peer);
         }
         self.counters.connections_opened += 1;
         let generation = self.next_generation;
@@ -150,7 +149,7 @@ impl Worker {
         let limits = &self.config.limits;
         if self.served >= self.config.share(self.config.connections_max) {
             Surplus::Server
-        } else if self.addresses.count(peer)
+        } else if self.addresses.connections(peer)
             >= self.config.share(limits.connections_per_address as usize)
         {
             Surplus::Address
@@ -433,6 +432,7 @@ impl Worker {
             config: &self.config,
             random: &mut self.random,
             counters: &mut self.counters,
+            addresses: &mut self.addresses,
             clients: self.clients,
             date: &self.date,
             outbox_bytes_max: limits.outbox_bytes_max.min(outboxes_left).max(1),

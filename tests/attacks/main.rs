@@ -21,6 +21,7 @@ mod handshakes;
 mod header_section;
 mod origins;
 mod polls;
+mod rates;
 mod request_line;
 mod restart;
 mod semantics;

@@ -119,11 +119,7 @@ fn act(actor: &mut Option<TcpStream>, random: &mut Rng, server: &Server) {
         // The server may have ended it.
         3 => drop(stream.shutdown(std::net::Shutdown::Write)),
         4..7 => drop(stream.write(&more(random))),
-        7..14 => {
-            if read_some(stream, random.usize(1..20_000)).is_none() {
-                *actor = None;
-            }
-        }
+        7..14 if read_some(stream, random.usize(1..20_000)).is_none() => *actor = None,
         _ => (),
     }
 }

@@ -85,16 +85,6 @@ pub enum Wire {
 impl Wire {
     pub const ALL: [Self; 5] = [Self::Sse, Self::Ndjson, Self::Raw, Self::Json, Self::LongPoll];
 
-    /// The name in the subscriptions gauge.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Sse => "sse",
-            Self::Ndjson => "ndjson",
-            Self::Raw | Self::Json => "websocket",
-            Self::LongPoll => "poll",
-        }
-    }
-
     /// A request that subscribes to `topic`; `cursor` is none or a whole query parameter.
     pub fn request(self, topic: &str, cursor: &str) -> Vec<u8> {
         let target = match (self, cursor) {

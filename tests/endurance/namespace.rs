@@ -69,6 +69,8 @@ fn inside() {
     let flags = [
         "--connections-per-address",
         "10000",
+        "--reads-per-second",
+        "100000",
         "--heartbeat",
         "1",
         "--ping",

@@ -1,6 +1,7 @@
 //! Slow and stuck peers by the thousand, with an honest client beside them: it notices nothing, they are
 //! gone by their deadline, and each costs no more than docs/operating.md says.
 
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ const HEAD_BYTES: u64 = 16 << 10;
 const OUTBOX_BYTES: u64 = 64 << 10;
 const POLL_BYTES: u64 = 256 << 10;
 
-/// The largest crowd whose descriptors fit, or a small one.
+/// A crowd whose descriptors fit into a process, and a small one.
 const MANY: usize = 4_000;
 const FEW: usize = 40;
 
@@ -42,13 +43,13 @@ fn besiege(count: usize, reason: &str, bytes: u64, attack: impl FnOnce(&Server, 
     let honest = Honest::start(server.address());
     server.await_metric("tidings_subscriptions{wire=\"sse\"}", 1);
     let weighing = Weighing::begin(&server);
-    let mut crowd = attack(&server, count);
+    let crowd = attack(&server, count);
     let arrived = Instant::now();
     let (deadline, mut grown) = (crowd.deadline + SLACK, 0);
     within("all of them are gone", deadline, || {
         grown = weighing.grown().max(grown);
-        if let Some(act) = &mut crowd.act {
-            act(&crowd.streams);
+        if crowd.dribbles {
+            dribble(&crowd.streams);
         }
         Metrics::of(&server).closed(reason) >= count as u64
     });
@@ -62,29 +63,20 @@ fn besiege(count: usize, reason: &str, bytes: u64, attack: impl FnOnce(&Server, 
 
 /// What an attack has left behind.
 struct Crowd {
-    streams: Vec<std::net::TcpStream>,
-    /// What each goes on doing.
-    act: Option<Box<dyn FnMut(&[std::net::TcpStream])>>,
+    streams: Vec<TcpStream>,
+    /// Whether each goes on sending a byte now and then.
+    dribbles: bool,
     /// By when all of them are to be gone.
     deadline: Duration,
 }
 
 impl Crowd {
-    fn new(streams: Vec<std::net::TcpStream>, seconds: f64) -> Self {
-        Self { streams, act: None, deadline: Duration::from_secs_f64(seconds) }
+    fn new(streams: Vec<TcpStream>, seconds: f64) -> Self {
+        Self { streams, dribbles: false, deadline: Duration::from_secs_f64(seconds) }
     }
 }
 
-fn dribbling() -> Option<Box<dyn FnMut(&[std::net::TcpStream])>> {
-    Some(Box::new(|streams| dribble(streams)))
-}
-
-fn many_of(
-    server: &Server,
-    count: usize,
-    buffer: Option<usize>,
-    bytes: &[u8],
-) -> Vec<std::net::TcpStream> {
+fn many_of(server: &Server, count: usize, buffer: Option<usize>, bytes: &[u8]) -> Vec<TcpStream> {
     (0..count).map(|_| connect_and_send(server.address(), buffer, bytes)).collect()
 }
 
@@ -98,7 +90,7 @@ fn slow_heads(count: usize) {
     besiege(count, "head_timeout", IDLE_BYTES + 2 * HEAD_BYTES, |server, count| {
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\nA: {}", "a".repeat(12_000));
         let streams = many_of(server, count, None, head.as_bytes());
-        Crowd { act: dribbling(), ..Crowd::new(streams, 1.5) }
+        Crowd { dribbles: true, ..Crowd::new(streams, 1.5) }
     });
 }
 
@@ -109,7 +101,7 @@ fn slow_bodies(count: usize) {
     for head in [lengths, chunks] {
         besiege(count, "body_timeout", IDLE_BYTES + 4_096, |server, count| {
             let streams = many_of(server, count, None, head.as_bytes());
-            Crowd { act: dribbling(), ..Crowd::new(streams, 2.0) }
+            Crowd { dribbles: true, ..Crowd::new(streams, 2.0) }
         });
     }
 }

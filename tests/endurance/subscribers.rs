@@ -288,6 +288,33 @@ fn together(on_each_wire: usize) {
     honest.finish();
 }
 
+/// Messages of no bytes cost more to queue than their bytes: that counts too.
+fn tiny_messages(count: usize) {
+    raise_descriptor_limit();
+    let server = Server::start(&["--write-progress", "300", "--log-messages", "100000"]);
+    let lines = "{\"topic\":\"t\",\"data\":\"\"}\n".repeat(25_000);
+    let fields = [("Content-Type", "application/x-ndjson")];
+    assert_eq!(server.request("POST", "/topics", &fields, lines.as_bytes()).status, 200);
+    // One of them, so that everything is encoded before memory is looked at.
+    let request = Wire::Raw.request("t", "after=earliest");
+    let first = connect_and_send(server.address(), None, &request);
+    let (mut read, all) = (0, 25_000 * 2);
+    within("one has read everything", STALL_MAX, || {
+        read += read_some(&first, 1 << 20).unwrap().len();
+        read > all
+    });
+    let weighing = Weighing::begin(&server);
+    let slow: Vec<TcpStream> =
+        (0..count).map(|_| connect_and_send(server.address(), Some(1), &request)).collect();
+    within("they are subscribed", STALL_MAX, || {
+        Metrics::of(&server).value("tidings_subscriptions") == count as u64 + 1
+    });
+    let queued = Metrics::of(&server).value("tidings_outbox_bytes");
+    assert!(queued > 0, "they do not read");
+    let each = CONNECTION_BYTES + OUTBOX_BYTES;
+    check_weight("a reader of tiny messages", weighing.grown(), slow.len(), each);
+}
+
 /// Who reads a little, again and again, is served for as long as it likes, from what the log still has.
 fn trickling(count: usize) {
     raise_descriptor_limit();
@@ -360,7 +387,7 @@ fn publishing_too_fast(count: usize) {
         thread::sleep(Duration::from_millis(10));
     }
     // An outbox, an inbox with what was read last, a message that is being put together; and the log.
-    let each = CONNECTION_BYTES + OUTBOX_BYTES + 8_192 + (2 * 80 << 10) + (64 << 10);
+    let each = CONNECTION_BYTES + OUTBOX_BYTES + 8_192 + (160 << 10) + (64 << 10);
     check_weight(
         "a client that publishes and does not read",
         grown.saturating_sub(20 << 20),
@@ -373,6 +400,7 @@ fn publishing_too_fast(count: usize) {
 #[test]
 fn a_few_subscribers_that_never_read_cost_what_is_documented() {
     never_reading(&SMALL);
+    tiny_messages(20);
     ended_in_time(10);
     together(40);
     trickling(6);
@@ -383,6 +411,7 @@ fn a_few_subscribers_that_never_read_cost_what_is_documented() {
 #[ignore = "thousands of connections: tests/run --only endurance"]
 fn attack_104_subscribers_that_never_read_cost_an_outbox_and_nobody_else_notices() {
     never_reading(&FULL);
+    tiny_messages(500);
 }
 
 #[test]

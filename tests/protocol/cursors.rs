@@ -186,6 +186,7 @@ fn clause_3_3_without_a_cursor_a_short_poll_begins_at_the_earliest_and_all_else_
             let (mut socket, _) = server.json_websocket(&target);
             let mut long_poll = server.client();
             long_poll.send_request("GET", &format!("{target}?wait=30"), &[], b"");
+            server.await_metric("tidings_subscriptions{wire=\"poll\"}", 1);
             // It may find its topic's head only after a publish or two.
             server.publish(topic, "new");
             server.ask_until("the poll is answered", || {

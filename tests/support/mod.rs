@@ -178,6 +178,16 @@ impl Server {
         (websocket, open)
     }
 
+    /// Listens to so many topics that every worker of a server with few `--topics-max` has its share of
+    /// them, as long as the socket lives.
+    pub fn listen_to_all(&self) -> WebSocket {
+        let (mut socket, _) = self.json_websocket("/topics");
+        for number in 0..60 {
+            socket.command(&format!(r#"{{"type":"subscribe","topic":"listened{number}"}}"#));
+        }
+        socket
+    }
+
     /// A number of the server's own; `name` is what stands before the value. Where only the family is
     /// named, the sum of its lines.
     pub fn metric(&self, name: &str) -> u64 {
