@@ -1,6 +1,7 @@
 //! Slow and stuck peers by the thousand, with an honest client beside them: it notices nothing, they are
 //! gone by their deadline, and each costs no more than docs/operating.md says.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use crate::crowd::*;
 use crate::support::Server;
 
 /// What a deadline may be late by when the machine is busy.
-const SLACK: Duration = Duration::from_secs(8);
+const SLACK: Duration = Duration::from_secs(12);
 /// Bytes of memory of a connection that is served nothing (docs/operating.md).
 const IDLE_BYTES: u64 = 1 << 10;
 /// The default bounds.
@@ -137,6 +138,39 @@ fn zero_windows(count: usize) {
     });
 }
 
+/// Those who send requests without end behind one that is parked.
+fn pipeliners(count: usize) {
+    raise_descriptor_limit();
+    // What is behind a parked poll is not read, and so not seen to have ended, before that is answered.
+    let flags = [&FLAGS[..], &["--wait-max", "4"]].concat();
+    let server = Server::start_with_workers(2, &flags);
+    let honest = Honest::start(server.address());
+    server.await_metric("tidings_subscriptions{wire=\"sse\"}", 1);
+    let weighing = Weighing::begin(&server);
+    let mut bytes = Wire::LongPoll.request("a", "");
+    bytes.extend("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10_000).into_bytes());
+    let crowd: Vec<TcpStream> = (0..count)
+        .map(|_| {
+            let mut stream = connect(server.address(), None);
+            // As much as is taken.
+            let _ = stream.write(&bytes);
+            stream
+        })
+        .collect();
+    within("they are parked", SLACK, || {
+        Metrics::of(&server).value("tidings_subscriptions{wire=\"poll\"}") >= count as u64
+    });
+    let mut grown = 0;
+    for _ in 0..50 {
+        grown = weighing.grown().max(grown);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    check_weight("pipelining behind a parked poll", grown, count, IDLE_BYTES + (80 << 10));
+    honest.finish();
+    crowd.into_iter().for_each(reset);
+    within("nothing is left", SLACK, || Metrics::of(&server).value("tidings_connections") == 1);
+}
+
 /// Those who close their side: in the middle of a head, and behind a request that would be endless.
 fn half_closes(count: usize) {
     for (bytes, reason) in [
@@ -171,6 +205,7 @@ fn a_few_slow_and_stuck_peers_are_gone_by_their_deadline() {
     slow_readers(FEW);
     zero_windows(FEW);
     half_closes(FEW);
+    pipeliners(FEW);
 }
 
 #[test]
@@ -191,6 +226,7 @@ fn thousands_of_slow_bodies_are_gone_by_their_deadline() {
 fn thousands_of_slow_readers_are_gone_by_their_deadline() {
     slow_readers(MANY / 4);
     zero_windows(MANY);
+    pipeliners(MANY / 4);
 }
 
 #[test]
