@@ -1,5 +1,10 @@
 //! What a worker counts: plain numbers of its own, added up when somebody asks for metrics.
 
+use std::sync::atomic::AtomicU64;
+
+/// Lines of the process's log that could not be written: the one number that no worker owns.
+pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
 /// Counters since the start, and gauges of what there is now. All gauges of a server without
 /// connections are exactly 0.
 #[derive(Clone, Debug, Default)]

@@ -20,6 +20,8 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod counters;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 pub mod hub;
 pub mod key;
 pub mod limits;

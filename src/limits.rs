@@ -219,12 +219,17 @@ pub const DELIVERIES_PER_TURN: u32 = 64;
 /// Buffers in one vectored write.
 pub const SLICES_PER_WRITE: usize = 24;
 
+/// Log lines that wait to be written; what is said beyond is dropped and counted.
+pub const LOG_LINES_WAITING_MAX: usize = 1024;
+/// Bytes of what one log line says.
+pub const LOG_LINE_BYTES_MAX: usize = 4096;
+
 /// Messages on their way from one worker to another, over all topics.
-pub const CREDIT_MESSAGES: u32 = 1024;
+pub const CREDIT_MESSAGES: u32 = if cfg!(loom) { 4 } else { 1024 };
 /// Publishes on their way from one worker to another.
 pub const FORWARDS_IN_FLIGHT_MAX: u32 = 1024;
 /// Mail in a worker's channel; what does not fit waits at its sender, which is bounded by the two above.
-pub const MAILBOX_MAX: usize = 8192;
+pub const MAILBOX_MAX: usize = if cfg!(loom) { 2 } else { 8192 };
 /// Time a publisher waits for a follower without credit before it is answered all the same.
 pub const FOLLOWER_STALL_MS: u64 = 1000;
 /// Time a replica without subscribers is kept warm.

@@ -177,6 +177,15 @@ fn a_batch_holds_no_more_lines_than_one_piece_of_its_body() {
 }
 
 #[test]
+fn a_batch_of_many_blank_lines_comes_to_its_end() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    // Nothing is reported on them, so no write makes the batch go on.
+    world.send(key, &batch(&(chunk(&"\n".repeat(1_000)) + "0\r\n\r\n")));
+    assert!(world.take(key).ends_with("\r\n\r\n0\r\n\r\n"));
+}
+
+#[test]
 fn an_overlong_last_line_is_reported_when_the_body_ends_behind_it() {
     let mut world = World::new(Limits { body_bytes_max: 100, ..Limits::default() });
     let key = world.connect();
@@ -325,6 +334,31 @@ fn a_body_that_comes_too_slowly_is_counted_as_that() {
     world.pass(200);
     let closed = world.worker.poll_closed().map(|(_, reason, _)| reason);
     assert_eq!(closed, Some(CloseReason::BodyTimeout));
+}
+
+#[test]
+fn as_many_pings_as_a_counter_holds_are_no_panic() {
+    let mut world = World::new(Limits { pings_per_second: u16::MAX, ..Limits::default() });
+    let key = open_websocket(&mut world);
+    for _ in 0..=(u16::MAX / 32) {
+        world.worker.handle_bytes(key, &mut [0x89, 0x80, 0, 0, 0, 0].repeat(33));
+        while !world.take(key).is_empty() {}
+    }
+    assert!(command(&mut world, key, r#"{"type":"ping"}"#).contains("pong"));
+}
+
+#[test]
+fn json_that_some_parsers_fail_at_is_refused() {
+    let mut world = World::new(Limits::default());
+    for payload in [r#""\ud800""#, r#"{"\udc00":1}"#, "1e999999"] {
+        let key = world.connect();
+        let length = payload.len();
+        world.send(
+            key,
+            &format!("POST /topics/t HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{payload}"),
+        );
+        assert!(world.take(key).starts_with("HTTP/1.1 400"), "{payload}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// Rooms by floor, from the bottom.
 const FLOORS: [&[&str]; 7] = [
-    &["addresses", "buffer", "config", "counters", "key", "limits", "time", "timers"],
+    &["addresses", "buffer", "config", "counters", "fuzzing", "key", "limits", "time", "timers"],
     &["wire"],
     &["topic"],
     &["connection", "hub"],
@@ -37,6 +37,9 @@ const COMMENT_COLUMNS_MAX: usize = 120;
 const FILE_LINES_MAX: usize = 600;
 /// Files that are longer, with their reasons.
 const LONG_FILES: [(&str, &str); 0] = [];
+
+/// What code under test only is marked with.
+const TESTS: [&str; 2] = ["#[cfg(test)]", "#[cfg(any(test, fuzzing))]"];
 
 /// A file and what is known of it.
 struct Source<'a> {
@@ -180,12 +183,13 @@ fn spell_out(
     index.max(1)
 }
 
-/// The files that are declared under `#[cfg(test)]`, as `src/hub/tests` for `src/hub/tests.rs` and
+/// The files that are declared under `#[cfg(test)]` or `#[cfg(any(test, fuzzing))]`, as `src/hub/tests` for `src/hub/tests.rs` and
 /// everything in `src/hub/tests/`.
 fn declared_for_tests(path: &str, text: &str) -> Vec<String> {
-    let folder = path.trim_end_matches("mod.rs").trim_end_matches(".rs").trim_end_matches('/');
+    let folder = path.trim_end_matches("mod.rs").trim_end_matches("lib.rs");
+    let folder = folder.trim_end_matches(".rs").trim_end_matches('/');
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let modules = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]").filter_map(|pair| {
+    let modules = lines.windows(2).filter(|pair| TESTS.contains(&pair[0])).filter_map(|pair| {
         let name = pair[1].trim_start_matches("pub(crate) ").strip_prefix("mod ")?;
         name.strip_suffix(';').map(|name| format!("{folder}/{name}"))
     });
@@ -346,6 +350,11 @@ fn look_at_words(source: &Source<'_>, complaints: &mut Vec<Complaint>) {
         if line.contains("todo!") || line.contains("unimplemented!") {
             complain("something is missing");
         }
+        // Looking up a name and asking for entropy may wait; the command line may, before it listens.
+        let waits = ["ToSocketAddrs", "to_socket_addrs", "getaddrinfo", "getrandom", "RandomState"];
+        if room(path) != "cli" && waits.iter().any(|name| line.contains(name)) {
+            complain("a name or entropy is asked for");
+        }
         let reads_clock = line.contains("Instant::now") || line.contains("SystemTime::now");
         if reads_clock && !is_clock && number < source.tests_from {
             complain("a clock is read");
@@ -422,6 +431,25 @@ fn each_kind_of_disorder_is_noticed() {
     }
     let headless = [("src/server.rs".to_owned(), "use std::io;\n".to_owned())];
     assert_eq!(inspect(&headless).len(), 1);
+}
+
+/// `the_house_is_in_order` looks for them everywhere.
+#[test]
+fn attack_209_213_230_locks_channels_without_a_bound_and_lookups_are_noticed_on_every_floor() {
+    for path in ["src/server.rs", "src/reactor/mailbox.rs", "src/worker/mod.rs", "src/hub/mod.rs"] {
+        for (body, expected) in [
+            ("static LOCK: std::sync::Mutex<u8> = std::sync::Mutex::new(0);", "share no locks"),
+            ("use std::sync::RwLock;", "share no locks"),
+            ("use std::sync::{Arc, Condvar};", "share no locks"),
+            ("fn f() { let way = crossbeam_channel::unbounded::<u8>(); }", "without a bound"),
+            ("fn f() { let way = mpsc::channel(); }", "without a bound"),
+            ("fn f(name: &str) { name.to_socket_addrs(); }", "a name or entropy"),
+            ("fn f() { getrandom::fill(&mut [0]); }", "a name or entropy"),
+        ] {
+            let said = said_of(path, body);
+            assert!(said.iter().any(|one| one.contains(expected)), "{path} {body:?}: {said:?}");
+        }
+    }
 }
 
 #[test]

@@ -16,9 +16,12 @@ use clap::{Parser, Subcommand};
 mod base_url;
 mod coming_back;
 mod event_stream;
+#[cfg(any(test, fuzzing))]
+pub use self::event_stream::fuzz::fuzz_event_stream;
 mod http;
 mod http_body;
 mod lines;
+mod logging;
 pub mod publish;
 mod publish_lines;
 #[cfg(test)]

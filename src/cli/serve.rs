@@ -1,13 +1,15 @@
 //! `tidings serve`: the server, as a command.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use log::{error, info, warn};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::logging::Log;
 use crate::config::{Config, Origins};
 use crate::limits::Limits;
 use crate::server::Server;
@@ -20,7 +22,7 @@ Examples:
   tidings --log-messages 10000 --log-age 86400        remember more
 
 Every flag can be given as an environment variable: --log-age 60 is TIDINGS_LOG_AGE=60.
-RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once.";
+RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once. SIGHUP does the same on a terminal, and nothing elsewhere.";
 
 /// The flags of `tidings serve`.
 #[derive(Debug, clap::Args)]
@@ -53,23 +55,28 @@ const DESCRIPTORS_PER_WORKER: u64 = 16;
 /// Runs the server until it is told to stop. 0 after a drain, 1 when it cannot start or fails.
 #[must_use]
 pub fn run(arguments: ServeArguments) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    match serve(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            error!("{message}");
-            ExitCode::FAILURE
+    let log = match Log::start() {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("tidings: cannot start: {error}");
+            return ExitCode::FAILURE;
         }
+    };
+    let result = serve(arguments, &log);
+    if let Err(message) = &result {
+        error!("{message}");
     }
+    log.flush();
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn serve(arguments: ServeArguments) -> Result<(), String> {
+fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
     let (listen, descriptors) = (arguments.listen.clone(), raise_descriptor_limit());
     let config = configure(arguments, descriptors)?;
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
     let workers = config.workers;
     // Registered first: a signal during the start is not lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| error.to_string())?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let seed = RandomState::new().build_hasher().finish();
     let server = Server::start(config, &listen, seed).map_err(|error| error.to_string())?;
     let addresses: Vec<String> =
@@ -84,11 +91,17 @@ fn serve(arguments: ServeArguments) -> Result<(), String> {
         limits.log_age_ms / 1_000,
         addresses[0],
     );
-    let (drain, handle) = (server.drainer(), signals.handle());
+    let (drain, handle, log) = (server.drainer(), signals.handle(), log.clone());
     let listener = std::thread::spawn(move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 {
+        let mut is_draining = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP && !std::io::stderr().is_terminal() {
+                info!("SIGHUP: there is nothing to load again, settings are flags; going on");
+                continue;
+            }
+            if std::mem::replace(&mut is_draining, true) {
                 warn!("told twice to stop: exiting at once");
+                log.flush();
                 std::process::exit(128 + signal);
             }
             info!("draining: saying goodbye to every connection");

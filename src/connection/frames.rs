@@ -111,7 +111,7 @@ impl Connection {
                 if websocket.pings.0 != second {
                     websocket.pings = (second, 0);
                 }
-                websocket.pings.1 += 1;
+                websocket.pings.1 = websocket.pings.1.saturating_add(1);
                 if websocket.pings.1 > context.config.limits.pings_per_second {
                     return self.close_websocket(context, CloseCode::POLICY, "too many pings");
                 }

@@ -298,6 +298,19 @@ impl Connection {
         }
     }
 
+    /// The server stood still for so long, and the peer is not to blame: what it had to do may not have been
+    /// seen yet, and what it waits for was not sent. What is ours to do is late enough as it is.
+    pub fn forgive(&mut self, stalled_ms: u64) {
+        self.progress_at = self.progress_at + stalled_ms;
+        match &mut self.phase {
+            Phase::Upload(upload) => upload.forgive(stalled_ms),
+            Phase::WebSocket(websocket) => websocket.forgive(stalled_ms),
+            Phase::Head { .. } | Phase::Lingering { .. } => (),
+            _ => return,
+        }
+        self.deadline = self.deadline + stalled_ms;
+    }
+
     /// When [`Connection::handle_deadline`] should be called.
     pub fn deadline(&self, limits: &Limits) -> Instant {
         self.alarm(limits).0
@@ -398,4 +411,26 @@ impl Connection {
     pub fn surplus(&self) -> Surplus {
         self.surplus
     }
+
+    /// What it holds, for whoever checks its bounds.
+    #[cfg(any(test, fuzzing))]
+    pub fn held(&self) -> Held {
+        Held {
+            inbox: self.inbox.len(),
+            outbox: self.outbox.len(),
+            is_endless: matches!(self.phase, Phase::Batch(_) | Phase::Stream(_)),
+        }
+    }
+}
+
+/// What a connection holds.
+#[cfg(any(test, fuzzing))]
+#[derive(Copy, Clone, Debug)]
+pub struct Held {
+    /// Bytes received and not yet parsed.
+    pub inbox: usize,
+    /// Bytes owed.
+    pub outbox: usize,
+    /// Whether it goes on for as long as its client likes.
+    pub is_endless: bool,
 }

@@ -1,13 +1,14 @@
 //! Resources of the server's own: health, metrics, the page that shows it at work, and its client.
 
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
 
 use super::Connection;
 use super::context::Context;
 use super::problem::DRAINING;
 use super::respond;
 use super::route::{Exchange, Page};
-use crate::counters::{CloseReason, Counters, HubGauges, Wire};
+use crate::counters::{CloseReason, Counters, HubGauges, LOG_LINES_DROPPED, Wire};
 use crate::topic::Topics;
 use crate::wire::http1::Status;
 
@@ -100,6 +101,8 @@ pub fn metrics_text(counters: &Counters, gauges: &HubGauges, connections: &[u64]
     counter("bytes_written_total", "Bytes written to sockets.", counters.bytes_written);
     counter("writes_total", "Writes to sockets.", counters.writes);
     counter("ticks_total", "Turns of the workers' loops.", counters.ticks);
+    let dropped = LOG_LINES_DROPPED.load(Ordering::Relaxed);
+    counter("log_lines_dropped_total", "Log lines that could not be written.", dropped);
     let closed: Vec<_> = CloseReason::ALL
         .iter()
         .zip(&counters.connections_closed)

@@ -32,6 +32,11 @@ impl Upload {
     pub(super) fn counted_bytes(&self) -> u64 {
         self.counted as u64
     }
+
+    /// It may take so much longer.
+    pub(super) fn forgive(&mut self, ms: u64) {
+        self.began = self.began + ms;
+    }
 }
 
 /// What a body is read for.

@@ -56,7 +56,7 @@ impl Connection {
             match self.step(context, &mut input[used..], &mut steps_left) {
                 Step::Took(count) => used += count,
                 Step::Wait => {
-                    // A batch may have used up its steps on lines that it had taken before.
+                    // Lines of a batch take steps without bytes: it may be that only those ran out.
                     self.more |= steps_left == 0;
                     return used;
                 }

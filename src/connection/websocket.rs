@@ -79,6 +79,13 @@ impl Traffic {
 }
 
 impl WebSocket {
+    /// A message that is under way may take so much longer.
+    pub(super) fn forgive(&mut self, ms: u64) {
+        if let Some(since) = self.traffic.as_mut().and_then(|it| it.unfinished_since.as_mut()) {
+            *since = *since + ms;
+        }
+    }
+
     /// Whether frames can be taken: not before the handshake is answered, and a command is carried out
     /// before the next is looked at.
     pub(super) fn wants_read(&self) -> bool {

@@ -129,6 +129,7 @@ impl<S: System> EventLoop<S> {
         let now = self.system.now();
         self.tick_began = now.instant;
         self.worker.begin_tick(now, self.post.connections());
+        self.worker.forgive(self.system.stalled_ms());
         self.take_reports();
         self.read_sockets();
         self.read_mailbox(now.instant);

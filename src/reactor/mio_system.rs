@@ -4,15 +4,14 @@ use std::fs::File;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::clock::Clock;
-use super::mailbox::Ring;
+use super::bell::{Bell, Wake};
+use super::clock::{Clock, Pace};
 use super::system::{Readiness, System, Who};
 use crate::key::ConnectionKey;
 use crate::limits::Limits;
@@ -22,8 +21,9 @@ use crate::time::Now;
 const EVENTS_PER_POLL: usize = 1024;
 /// Connections that the kernel may queue for us; it caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// Sleep no longer than this at a time; a poll that wakes up once an hour costs nothing.
-const POLL_MS_MAX: u64 = 3_600_000;
+/// Sleep no longer than this at a time while deadlines run: what comes later is a stall of our own, and not
+/// the peers' (see [`Pace`]). A poll that wakes up once a second costs nothing.
+const POLL_MS_MAX: u64 = 1_000;
 /// The token of the mailbox; listeners have those below it, connections what their keys say.
 const MAILBOX: usize = usize::MAX;
 const LISTENERS_MAX: usize = 64;
@@ -38,29 +38,14 @@ pub struct MioSystem {
     events: Events,
     listeners: Vec<TcpListener>,
     clock: Clock,
+    pace: Pace,
     /// Given up for a moment when there is no other descriptor to accept with.
     spare: Option<File>,
 }
 
-/// Wakes a worker out of its poll.
-#[derive(Debug)]
-pub struct Bell {
-    waker: Waker,
-    rung: AtomicBool,
-}
-
-impl Ring for Bell {
-    fn ring(&self) {
-        if !self.rung.swap(true, Ordering::SeqCst)
-            && let Err(error) = self.waker.wake()
-        {
-            log::error!("cannot wake a worker: {error}");
-        }
-    }
-
-    fn quiet(&self) {
-        // A swap, so that the channel is looked at after the bell is quiet in every thread's eyes.
-        self.rung.swap(false, Ordering::SeqCst);
+impl Wake for Waker {
+    fn wake(&self) -> io::Result<()> {
+        Self::wake(self)
     }
 }
 
@@ -92,7 +77,7 @@ impl MioSystem {
     pub fn new(
         listeners: Vec<std::net::TcpListener>,
         clock: Clock,
-    ) -> io::Result<(Self, Arc<Bell>)> {
+    ) -> io::Result<(Self, Arc<Bell<Waker>>)> {
         if listeners.len() > LISTENERS_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "at most 64 listen addresses"));
         }
@@ -107,8 +92,9 @@ impl MioSystem {
         }
         let events = Events::with_capacity(EVENTS_PER_POLL);
         let spare = File::open("/dev/null").ok();
-        let system = Self { poll, events, listeners: registered, clock, spare };
-        Ok((system, Arc::new(Bell { waker, rung: AtomicBool::new(false) })))
+        let system =
+            Self { poll, events, listeners: registered, clock, pace: Pace::default(), spare };
+        Ok((system, Arc::new(Bell::new(waker))))
     }
 
     fn who(token: Token) -> Who {
@@ -124,8 +110,9 @@ impl System for MioSystem {
     type Socket = TcpStream;
 
     fn poll(&mut self, timeout_ms: Option<u64>, reports: &mut Vec<Readiness>) -> io::Result<()> {
-        let timeout = timeout_ms.map(|ms| Duration::from_millis(ms.min(POLL_MS_MAX)));
-        match self.poll.poll(&mut self.events, timeout) {
+        let timeout_ms = timeout_ms.map(|ms| ms.min(POLL_MS_MAX));
+        self.pace.wait(timeout_ms);
+        match self.poll.poll(&mut self.events, timeout_ms.map(Duration::from_millis)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
@@ -139,7 +126,13 @@ impl System for MioSystem {
     }
 
     fn now(&mut self) -> Now {
-        self.clock.now()
+        let now = self.clock.now();
+        self.pace.note(now.instant);
+        now
+    }
+
+    fn stalled_ms(&mut self) -> u64 {
+        self.pace.stalled_ms()
     }
 
     fn accept(&mut self, listener: usize) -> io::Result<(TcpStream, SocketAddr)> {
@@ -191,6 +184,24 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
+    use crate::reactor::Ring as _;
+
+    #[test]
+    fn attack_225_a_poll_that_should_wait_for_ever_is_cut_into_seconds_and_can_be_ended() {
+        let (mut system, bell) = MioSystem::new(Vec::new(), Clock::start()).unwrap();
+        let mut reports = Vec::new();
+        for timeout_ms in [0, 1, 30 * 24 * 3_600_000, u64::MAX] {
+            bell.ring();
+            while reports.is_empty() {
+                system.poll(Some(timeout_ms), &mut reports).unwrap();
+            }
+            bell.quiet();
+            assert!(reports.drain(..).all(|report| report.who == Who::Mailbox));
+            // Nobody rings: it comes back by itself, far too early, and has nothing to say.
+            system.poll(Some(timeout_ms), &mut reports).unwrap();
+            assert!(reports.is_empty());
+        }
+    }
 
     #[test]
     fn accepted_connections_inherit_the_options_of_their_listener() {

@@ -1,13 +1,16 @@
 //! The only I/O of the server: polling, sockets, the clock, and the channels between threads.
 
+mod bell;
 mod clock;
 mod event_loop;
 mod mailbox;
 mod mio_system;
+mod shared;
 mod system;
 
+pub use self::bell::{Bell, Ring, Wake};
 pub use self::clock::Clock;
 pub use self::event_loop::EventLoop;
-pub use self::mailbox::{Mailbox, Parcel, Post, Ring, connect};
-pub use self::mio_system::{Bell, MioSystem, bind};
+pub use self::mailbox::{Mailbox, Parcel, Post, connect};
+pub use self::mio_system::{MioSystem, bind};
 pub use self::system::{Readiness, System, Who};

@@ -44,6 +44,13 @@ pub trait System {
     /// Reads both clocks.
     fn now(&mut self) -> Now;
 
+    /// How long this thread stood still before the last [`System::now`], through no fault of any peer:
+    /// milliseconds beyond what it asked to wait for, 0 if they are too few to count. The process was
+    /// stopped, the machine was paused, or one tick took that long.
+    fn stalled_ms(&mut self) -> u64 {
+        0
+    }
+
     /// Accepts a connection from a listener.
     fn accept(&mut self, listener: usize) -> io::Result<(Self::Socket, SocketAddr)>;
 

@@ -141,6 +141,11 @@ impl Start {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_cursor;
+
 #[cfg(test)]
 mod tests {
     use super::*;

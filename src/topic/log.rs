@@ -196,6 +196,11 @@ impl Log {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_log;
+
 #[cfg(test)]
 mod tests {
     use super::*;

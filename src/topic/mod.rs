@@ -8,10 +8,16 @@ mod name;
 mod subscription;
 mod topics;
 
+#[cfg(any(test, fuzzing))]
+pub use cursor::fuzz_cursor;
 pub use cursor::{Cursor, CursorError, Epoch, Position, Start};
 pub use encoding::{Encoded, Format};
+#[cfg(any(test, fuzzing))]
+pub use log::fuzz_log;
 pub use log::{Log, Retention};
 pub use message::{EventName, IdempotencyKey, Kind, Message, MessageError};
+#[cfg(any(test, fuzzing))]
+pub use name::fuzz_target;
 pub use name::{NameError, TopicName};
 pub use subscription::{Due, Edge};
 pub use topics::{Outcome, Publishing, Refusal, Ticket, TopicId, Topics, View};

@@ -92,6 +92,11 @@ impl fmt::Debug for TopicName {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_target;
+
 #[cfg(test)]
 mod tests {
     use super::*;

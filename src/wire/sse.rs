@@ -1,5 +1,13 @@
 //! Server-Sent Events out (WHATWG HTML §9.2): events, comments, reconnection times.
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod whatwg;
+
+#[cfg(any(test, fuzzing))]
+pub use self::fuzz::fuzz_sse;
+
 /// Appends `id:`. With nothing behind it but an empty line it dispatches nothing, yet is remembered.
 pub fn encode_id(out: &mut Vec<u8>, id: &str) {
     debug_assert!(!id.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "ids are our cursors");

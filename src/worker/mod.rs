@@ -4,6 +4,8 @@
 //! `handle_*` and asks what to do next through `poll_*`; between ticks it holds no borrowed thing and
 //! knows no file descriptor.
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod metrics;
 
 use std::collections::VecDeque;
@@ -15,6 +17,8 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 use slab::Slab;
 
+#[cfg(any(test, fuzzing))]
+pub use self::fuzz::{fuzz_batch, fuzz_connection};
 pub use self::metrics::Letter;
 
 use self::metrics::Scrapes;
@@ -116,6 +120,16 @@ impl Worker {
             self.date = httpdate::fmt_http_date(time);
         }
         self.now = now;
+    }
+
+    /// This thread stood still for so long: peers get as much more time for what they have to do.
+    pub fn forgive(&mut self, stalled_ms: u64) {
+        if stalled_ms > 0 {
+            for (slot, entry) in &mut self.connections {
+                entry.connection.forgive(stalled_ms);
+                self.timers.set(slot as u32, entry.connection.deadline(&self.config.limits));
+            }
+        }
     }
 
     /// A connection was accepted or handed over. `None`: there are too many even to refuse.

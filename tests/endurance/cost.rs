@@ -371,7 +371,7 @@ fn hostile_bytes_cost_at_most_20_ms_for_each_64_kib() {
             None => assert!(cost.ns <= NS_MAX, "{} costs {} ns", cost.name, cost.ns),
             // Three for what is measured on a machine that does other things too.
             Some(floor) => {
-                assert!(cost.ns <= NS_MAX.max(3 * floor), "{} costs {} ns", cost.name, cost.ns)
+                assert!(cost.ns <= NS_MAX.max(3 * floor), "{} costs {} ns", cost.name, cost.ns);
             }
         }
     }

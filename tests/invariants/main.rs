@@ -15,6 +15,7 @@ mod churn;
 mod client;
 mod delivery;
 mod memory;
+mod stalls;
 mod turns;
 mod visible;
 mod world;

@@ -1,6 +1,6 @@
 //! The tick: edge-triggered readiness is not lost, nothing spins, budgets hold (invariant 3).
 
-use tidings::limits::{ACCEPTS_PER_TICK, PIPELINE_BYTES_MAX, READ_BYTES_PER_TICK};
+use tidings::limits::{ACCEPTS_PER_TICK, PIPELINE_BYTES_MAX, READ_BYTES_PER_TICK, TURNS_PER_TICK};
 use tidings::reactor::{Readiness, Who};
 
 use crate::client::{Reader, Told, Wire, frame, get, publish, take_answers};
@@ -274,4 +274,31 @@ fn a_herd_at_one_listener_does_not_shut_out_those_at_another() {
         let answers = take_answers(&mut world.receive(client));
         assert_eq!(answers.len(), 1, "the herd is at listener {busy}");
     }
+}
+
+#[test]
+fn attack_227_a_worker_in_the_middle_of_a_huge_fan_out_accepts_in_every_tick() {
+    let mut world = World::new(config(1, |_| ()), Weather::FAIR, 1);
+    let readers = 4 * TURNS_PER_TICK;
+    let streams: Vec<Client> = (0..readers).map(|_| world.connect(0)).collect();
+    for &stream in &streams {
+        world.send(stream, Wire::Sse.request("/topics/t"));
+    }
+    world.settle();
+    let publisher = world.connect(0);
+    world.send(publisher, publish("t", "x"));
+    let told = |world: &mut World| {
+        streams.iter().filter(|&&stream| !world.receive(stream).is_empty()).count()
+    };
+    assert_eq!(told(&mut world), readers, "the opening event");
+    let (mut waited, mut heard) = (Vec::new(), 0);
+    while heard < readers {
+        let client = world.connect(0);
+        world.send(client, get("/healthz"));
+        world.tick(0);
+        heard += told(&mut world);
+        waited.push(world.queued(0, 0));
+    }
+    assert!(waited.len() >= readers / TURNS_PER_TICK, "{waited:?}");
+    assert!(waited.iter().all(|&queued| queued == 0), "{waited:?}");
 }

@@ -129,6 +129,8 @@ struct Net {
     /// Reports to be given by worker, true or not.
     rumours: Vec<Vec<Readiness>>,
     open: usize,
+    /// How long each worker has stood still without having been told yet.
+    stalls: Vec<u64>,
     /// A poll that waits moves the clock.
     time_flows: bool,
     /// What other threads and clients do while a worker is in the middle of its tick.
@@ -274,6 +276,10 @@ impl System for Sim {
     fn now(&mut self) -> Now {
         let now_ms = self.net.borrow().now_ms;
         Now { instant: Instant::from_ms(now_ms), wall_ms: WALL_MS + now_ms }
+    }
+
+    fn stalled_ms(&mut self) -> u64 {
+        std::mem::take(&mut self.net.borrow_mut().stalls[self.worker])
     }
 
     fn accept(&mut self, listener: usize) -> io::Result<(SimSocket, SocketAddr)> {
@@ -422,6 +428,7 @@ impl World {
             polls: vec![Polls::default(); workers],
             rumours: vec![Vec::new(); workers],
             open: 0,
+            stalls: vec![0; workers],
             time_flows: false,
             before_read: None,
         }));
@@ -546,6 +553,12 @@ impl World {
     /// Moves the clock, by itself.
     pub(crate) fn pass(&mut self, ms: u64) {
         self.net.borrow_mut().now_ms += ms;
+    }
+
+    /// The whole process stands still for so long.
+    pub(crate) fn stall(&mut self, ms: u64) {
+        self.pass(ms);
+        self.net.borrow_mut().stalls.iter_mut().for_each(|stall| *stall += ms);
     }
 
     /// One turn of one worker. False when its drain is over.

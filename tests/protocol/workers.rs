@@ -3,7 +3,7 @@
 use crate::support::{Server, family};
 
 #[test]
-fn new_connections_end_up_evenly_spread_over_the_workers() {
+fn attack_227_new_connections_end_up_evenly_spread_over_the_workers() {
     for workers in [2, 4] {
         let server = Server::start_with_workers(workers, &[]);
         let streams: Vec<_> = (0..80).map(|_| server.event_stream("/topics/a")).collect();

@@ -61,7 +61,11 @@ impl Client {
         Self { stream, host: address.to_string(), buffer: Vec::new() }
     }
 
-    /// The port of this end.
+    /// The same connection once more, for a thread that only writes.
+    pub fn another_handle(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }

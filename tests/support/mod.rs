@@ -32,6 +32,8 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     log: Receiver<String>,
+    /// What the log said before the server listened.
+    pub said_first: String,
 }
 
 impl Server {
@@ -42,9 +44,15 @@ impl Server {
 
     /// A server that listens on a port of the system's choice.
     pub fn start_with_workers(workers: usize, flags: &[&str]) -> Self {
+        Self::start_logging(workers, flags, "info")
+    }
+
+    /// The same, with a log at this level.
+    pub fn start_logging(workers: usize, flags: &[&str], level: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command
             .env_clear()
+            .env("RUST_LOG", level)
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
             .args(flags)
             .stdin(Stdio::null())
@@ -58,7 +66,8 @@ impl Server {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = channel();
         thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
+            for line in stderr.split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
                 // The test may be over; the pipe is emptied all the same.
                 let _ = sender.send(line);
             }
@@ -69,7 +78,7 @@ impl Server {
                 Ok(line) => match line.split_once("listening on http://") {
                     Some((_, rest)) => {
                         let address = rest.split_once('/').unwrap().0.parse().unwrap();
-                        return Self { child, address, log };
+                        return Self { child, address, log, said_first: said };
                     }
                     None => said += &line,
                 },
@@ -213,6 +222,13 @@ impl Server {
         panic!("never: {what}");
     }
 
+    /// Bytes of memory that the process has resident.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Asks the process to go away.
     pub fn terminate(&self) {
         self.signal("-TERM");
@@ -230,6 +246,18 @@ impl Server {
                 Ok(line) if line.contains(text) => return,
                 Ok(_) => (),
                 Err(error) => panic!("the log never says {text:?}: {error}"),
+            }
+        }
+    }
+
+    /// All that the log says from now to its end, which must come within `deadline`.
+    pub fn log_to_its_end(&self, deadline: Duration) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            match self.log.recv_timeout(deadline) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => return lines,
+                Err(RecvTimeoutError::Timeout) => panic!("the log does not end: {lines:?}"),
             }
         }
     }

@@ -93,8 +93,11 @@ pub fn prefer_wait<'a>(mut prefer: impl Iterator<Item = &'a [u8]>) -> Option<u32
     }
 }
 
-/// For fuzzing: reads `bytes` as the values of `Accept` and `Prefer`. Nothing may panic, and
-/// nothing that is not named can be preferred.
+/// For fuzzing: reads `bytes` as the values of `Accept` and `Prefer`.
+///
+/// # Panics
+/// If something is preferred that is not named.
+#[cfg(any(test, fuzzing))]
 pub fn fuzz_accept(bytes: &[u8]) {
     let names = |name: &str| {
         bytes.windows(name.len()).any(|window| window.eq_ignore_ascii_case(name.as_bytes()))
@@ -188,6 +191,11 @@ mod tests {
         {
             assert_eq!(waits(prefer), None, "{prefer}");
         }
+    }
+
+    #[test]
+    fn the_corpus_of_preferences_keeps_every_promise() {
+        crate::fuzzing::replay("accept", fuzz_accept);
     }
 
     #[test]

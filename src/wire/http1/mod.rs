@@ -29,11 +29,17 @@ mod properties;
 #[cfg(test)]
 mod vectors;
 
-pub use accept::{Preference, fuzz_accept, prefer_wait, preferred};
-pub use body::{BodyError, BodyLimits, BodyReader, fuzz_body};
-pub use head::{
-    Framing, Head, HeadError, HeadLimits, HeadSearch, Method, Version, fuzz_head, parse_head,
-};
+#[cfg(any(test, fuzzing))]
+pub use accept::fuzz_accept;
+pub use accept::{Preference, prefer_wait, preferred};
+#[cfg(any(test, fuzzing))]
+pub use body::fuzz_chunked;
+pub use body::{BodyError, BodyLimits, BodyReader};
+#[cfg(any(test, fuzzing))]
+pub use head::fuzz_head;
+pub use head::{Framing, Head, HeadError, HeadLimits, HeadSearch, Method, Version, parse_head};
 pub use response::{LAST_CHUNK, ResponseHead, encode_chunk_size};
 pub use status::Status;
-pub use target::{Query, TargetError, fuzz_target, percent_decode};
+#[cfg(any(test, fuzzing))]
+pub use target::fuzz_query;
+pub use target::{Query, TargetError, percent_decode};

@@ -1,56 +1,16 @@
 //! The same frames through an independent implementation: both must read the same messages.
 
-use std::io::{Cursor, Read, Result, Write};
-
-use tungstenite::protocol::{Role, WebSocket};
-use tungstenite::{Error, Message};
+use tungstenite::Error;
+use tungstenite::protocol::Role;
 
 use super::client::{Numbers, fragment};
 use super::close::CloseCode;
 use super::frame::{Opcode, encode_close, encode_frame};
+use super::fuzz::read_elsewhere;
 use super::message::{Incoming, MessageLimits};
 use super::properties::{random_lengths, read_in_pieces};
 
 const LIMITS: MessageLimits = MessageLimits { message_bytes_max: 1 << 20, fragments_max: 128 };
-
-/// Bytes to read; what is written is dropped.
-struct Tape(Cursor<Vec<u8>>);
-
-impl Read for Tape {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Write for Tape {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// What the other implementation makes of these bytes, and the error it stops at.
-fn read_elsewhere(bytes: Vec<u8>, role: Role) -> (Vec<Incoming>, Error) {
-    let mut socket = WebSocket::from_raw_socket(Tape(Cursor::new(bytes)), role, None);
-    let mut incoming = Vec::new();
-    loop {
-        incoming.push(match socket.read() {
-            Ok(Message::Text(text)) => Incoming::Text(text.to_string()),
-            Ok(Message::Binary(bytes)) => Incoming::Binary(bytes.to_vec()),
-            Ok(Message::Ping(payload)) => Incoming::Ping(payload.to_vec()),
-            Ok(Message::Pong(_)) => Incoming::Pong,
-            Ok(Message::Close(close)) => Incoming::Close(close.map(|close| {
-                let code = CloseCode::new(close.code.into()).expect("a code that may be sent");
-                (code, close.reason.to_string())
-            })),
-            Ok(Message::Frame(frame)) => panic!("a raw frame: {frame:?}"),
-            Err(error) => return (incoming, error),
-        });
-    }
-}
 
 /// Messages in random fragments with control frames between them, and a close.
 fn conversation(numbers: &mut Numbers) -> Vec<u8> {

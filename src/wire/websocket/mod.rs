@@ -20,18 +20,23 @@ pub mod frame;
 pub mod handshake;
 pub mod mask;
 pub mod message;
-pub mod properties;
 pub mod utf8;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod client;
 #[cfg(test)]
 mod differential;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+mod properties;
 #[cfg(test)]
 mod vectors;
 
 pub use close::{CloseCode, parse_close};
 pub use error::ProtocolError;
 pub use frame::{Opcode, encode_close, encode_frame, encode_header, parse_header};
+#[cfg(any(test, fuzzing))]
+pub use fuzz::{fuzz_frames, fuzz_messages};
 pub use handshake::{HandshakeError, accept_key, check_version, offers_subprotocol};
 pub use message::{Incoming, MessageLimits, MessageReader};

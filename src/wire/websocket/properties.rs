@@ -6,16 +6,16 @@ use super::message::{Incoming, MessageLimits, MessageReader};
 
 /// Everything that a stream of bytes led to, in order, and how it ended.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// What was completed.
-    pub incoming: Vec<Incoming>,
+    pub(super) incoming: Vec<Incoming>,
     /// What came next.
-    pub end: End,
+    pub(super) end: End,
 }
 
 /// How reading a stream of bytes ended.
 #[derive(PartialEq, Eq, Debug)]
-pub enum End {
+pub(super) enum End {
     /// With an error.
     Failed(ProtocolError),
     /// Waiting for more bytes.
@@ -36,7 +36,7 @@ pub enum End {
 ///
 /// When the reader breaks a promise: it uses bytes that are not there, leaves payload behind, holds
 /// more memory than it says, or does not come to an end.
-pub fn read_in_pieces(
+pub(super) fn read_in_pieces(
     bytes: &[u8],
     limits: &MessageLimits,
     lengths: impl Iterator<Item = usize>,
@@ -87,7 +87,7 @@ fn check_memory(reader: &MessageReader, limits: &MessageLimits, arrived: usize) 
 /// # Panics
 ///
 /// When the three ways do not end in the same, or [`read_in_pieces`] panics.
-pub fn check_any_bytes(data: &[u8]) {
+pub(super) fn check_any_bytes(data: &[u8]) {
     let Some((&[limit, seed], bytes)) = data.split_first_chunk::<2>() else { return };
     let limits = MessageLimits {
         message_bytes_max: usize::from(limit) * 64,
@@ -101,7 +101,7 @@ pub fn check_any_bytes(data: &[u8]) {
 }
 
 /// Lengths of pieces, 0 to 40 bytes with a longer one now and then, for `total` bytes.
-pub fn random_lengths(seed: u64, total: usize) -> impl Iterator<Item = usize> {
+pub(super) fn random_lengths(seed: u64, total: usize) -> impl Iterator<Item = usize> {
     let mut number = seed;
     (0..total).map(move |_| {
         number = next_number(number);

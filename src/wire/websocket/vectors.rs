@@ -4,52 +4,13 @@ use std::fmt::Write;
 
 use super::message::{Incoming, MessageLimits};
 use super::properties::{End, Outcome, read_in_pieces};
+use frames_page::{Vector, parse_page};
+
+#[path = "../../../tests/vectors/frames_page.rs"]
+mod frames_page;
 
 const PAGE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/websocket-frames.md"));
-
-/// One example: everything between two headings.
-struct Vector {
-    heading: &'static str,
-    limits: MessageLimits,
-    input: Vec<u8>,
-    expect: Vec<&'static str>,
-}
-
-fn parse_page() -> Vec<Vector> {
-    let mut vectors = Vec::new();
-    for section in PAGE.split("\n## ").skip(1) {
-        let heading = section.lines().next().expect("split leaves one line at least");
-        let mut vector = Vector {
-            heading,
-            limits: MessageLimits { message_bytes_max: 65_536, fragments_max: 128 },
-            input: Vec::new(),
-            expect: Vec::new(),
-        };
-        let block =
-            section.split("```text\n").nth(1).unwrap_or_else(|| panic!("{heading}: no block"));
-        for line in block.lines().take_while(|line| !line.starts_with("```")) {
-            let (key, value) = line.trim().split_once(' ').unwrap_or((line, ""));
-            match key {
-                "bytes-max" => vector.limits.message_bytes_max = value.trim().parse().expect(line),
-                "frames-max" => vector.limits.fragments_max = value.trim().parse().expect(line),
-                "input" => vector.input.extend(parse_hex(value)),
-                "expect" => vector.expect.push(value.trim()),
-                _ => panic!("{heading}: {line:?} is not understood"),
-            }
-        }
-        assert!(!vector.expect.is_empty(), "{heading}: nothing is expected");
-        vectors.push(vector);
-    }
-    vectors
-}
-
-fn parse_hex(text: &str) -> Vec<u8> {
-    let digits: String = text.split_whitespace().collect();
-    assert!(digits.len().is_multiple_of(2), "half a byte in {text:?}");
-    let pairs = (0..digits.len()).step_by(2).map(|at| &digits[at..at + 2]);
-    pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal digits")).collect()
-}
 
 /// The outcome in the words of the page.
 fn describe(outcome: &Outcome) -> Vec<String> {
@@ -85,8 +46,9 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn every_example_on_the_page_is_read_as_it_says_at_any_split() {
-    let vectors = parse_page();
-    for Vector { heading, limits, input, expect } in &vectors {
+    let vectors = parse_page(PAGE);
+    for Vector { heading, bytes_max, frames_max, input, expect } in &vectors {
+        let limits = &MessageLimits { message_bytes_max: *bytes_max, fragments_max: *frames_max };
         let at_once = read_in_pieces(input, limits, std::iter::empty());
         assert_eq!(describe(&at_once), *expect, "{heading}");
         for split in 0..=input.len() {

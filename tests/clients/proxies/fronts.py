@@ -66,7 +66,11 @@ class Front:
         )
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
-        await_true(lambda: f"{self.name} listens\n{self.tail()}", self._accepts)
+        try:
+            await_true(lambda: f"{self.name} listens\n{self.tail()}", self._accepts)
+        except AssertionError:
+            self.process.kill()
+            raise
 
     def _read(self, process):
         for line in process.stdout:

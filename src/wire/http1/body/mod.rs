@@ -159,33 +159,10 @@ impl BodyReader {
     }
 }
 
-/// For fuzzing: reads `bytes` as a chunked body, at once and byte by byte into one byte of room.
-///
-/// Panics if the two differ, or if more was read than there is or is allowed.
-pub fn fuzz_body(bytes: &[u8]) {
-    let limits = BodyLimits {
-        payload_bytes_max: 1024,
-        chunk_line_bytes_max: 64,
-        trailers_max: 4,
-        trailer_bytes_max: 256,
-    };
-    let mut at_once = BodyReader::new(Framing::Chunked, &limits);
-    let mut whole = Vec::new();
-    let outcome = at_once.read(bytes, &mut whole, usize::MAX);
-
-    let mut byte_by_byte = BodyReader::new(Framing::Chunked, &limits);
-    let mut pieces = Vec::new();
-    let mut used = 0usize;
-    let last = bytes.chunks(1).try_for_each(|byte| {
-        used = used.saturating_add(byte_by_byte.read(byte, &mut pieces, 1)?);
-        Ok(())
-    });
-    assert_eq!(outcome, last.map(|()| used), "the body depends on how it was split");
-    assert_eq!(whole, pieces, "the payload depends on how it was split");
-    assert_eq!(at_once.is_complete(), byte_by_byte.is_complete());
-    assert!(whole.len() <= 1024 && whole.len() <= bytes.len());
-    assert_eq!(at_once.bytes_read(), byte_by_byte.bytes_read());
-}
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_chunked;
 
 #[cfg(test)]
 mod tests;

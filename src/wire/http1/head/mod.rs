@@ -199,33 +199,10 @@ fn expects_continue(version: Version, fields: &[Field<'_>]) -> Result<bool, Head
     }
 }
 
-/// For fuzzing: searches and parses `bytes` and checks what must hold of any head.
-///
-/// Panics if the head is found elsewhere byte by byte than at once, or if what was parsed is not
-/// what [`Head`] promises.
-pub fn fuzz_head(bytes: &[u8]) {
-    let limits = HeadLimits { head_bytes_max: 4096, target_bytes_max: 1024, fields_max: 32 };
-    let at_once = HeadSearch::default().find_end(bytes, &limits);
-    let mut search = HeadSearch::default();
-    let mut ends = (0..=bytes.len()).map(|end| {
-        let part = bytes.get(..end).unwrap_or_default();
-        search.find_end(part, &limits)
-    });
-    let byte_by_byte = ends.find(|answer| !matches!(answer, Ok(None))).unwrap_or(Ok(None));
-    assert_eq!(at_once, byte_by_byte, "the end depends on how the head was split");
-    let Ok(Some(end)) = at_once else { return };
-    let head = bytes.get(..end).expect("the end lies within the bytes");
-    let Ok(head) = parse_head(head, &limits) else { return };
-    let is_special = head.path == "*" || head.method == Method::Connect;
-    assert!(head.path.starts_with('/') || is_special, "a path begins with a slash");
-    assert!(!head.path.contains(['?', '#']) && !head.query.contains('#'));
-    assert!(super::percent_decode(head.path).is_ok() && super::percent_decode(head.query).is_ok());
-    assert!(head.list("Accept").count() <= bytes.len());
-    if head.version == Version::Http10 {
-        assert!(head.framing != Framing::Chunked && !head.expects_continue);
-        assert!(!head.upgrades_to_websocket);
-    }
-}
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_head;
 
 #[cfg(test)]
 mod tests;

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_of_64_kib_sent_byte_by_byte_is_looked_at_once() {
+    fn attack_044_a_head_of_64_kib_sent_byte_by_byte_is_looked_at_once() {
         let mut head = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
         while head.len() < 65_536 - 6 {
             head.extend_from_slice(b"a: b\r\n");
