@@ -11,7 +11,7 @@
 //! - 64 KiB of outbox and 16 KiB in the kernel keep a slow reader's lag in the log, which is shared.
 //! - 256 MiB of outboxes in all are four thousand that are full. Beyond that everybody is given less at a
 //!   time, which costs writes, not messages; so nobody has to be thrown out for the sake of others.
-//! - 15 s of heartbeat is what WHATWG HTML §9.2.7 advises; 25 s of ping and 60 s of wait stay below the 60 s
+//! - 15 s of heartbeat is what WHATWG HTML §9.2.7 advises; 25 s of ping and 50 s of wait stay below the 60 s
 //!   at which proxies give up.
 //! - A page of 300 messages or 256 KiB is a second's work of a slow phone.
 //! - 64 KiB and 128 frames of a WebSocket message: chat and commands; POST takes more.
@@ -77,7 +77,7 @@ pub struct Limits {
     #[arg(long, env = "TIDINGS_POLL_BYTES_MAX", value_name = "SIZE", default_value = "256K", value_parser = parse_size, help_heading = "Limits: answers and streams")]
     pub poll_bytes_max: usize,
     /// Longest time that a long poll is held (proxies give up at 60 s)
-    #[arg(long = "wait-max", env = "TIDINGS_WAIT_MAX", value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, help_heading = "Limits: answers and streams")]
+    #[arg(long = "wait-max", env = "TIDINGS_WAIT_MAX", value_name = "SECONDS", default_value = "50", value_parser = parse_seconds, help_heading = "Limits: answers and streams")]
     pub wait_max_ms: u64,
     /// Silence on an SSE or NDJSON stream after which a heartbeat is sent
     #[arg(long = "heartbeat", env = "TIDINGS_HEARTBEAT", value_name = "SECONDS", default_value = "15", value_parser = parse_seconds, help_heading = "Limits: answers and streams")]

@@ -89,6 +89,8 @@ impl Timers {
             self.step = self.step.max(now_step);
             return None;
         }
+        // After a leap of the clock one turn of the wheel passes every bucket: more would find nothing new.
+        self.step = self.step.max(now_step.saturating_sub(BUCKETS as u64 - 1));
         while self.step <= now_step {
             let slot = self.heads[bucket(self.step)];
             if slot == NONE {
@@ -237,6 +239,33 @@ mod tests {
         assert_eq!(timers.nodes[0].filed_at, filed);
         assert_eq!(timers.poll(Instant::from_ms(1_100)), None);
         assert_eq!(timers.poll(Instant::from_ms(9_016)), Some(0));
+    }
+
+    #[test]
+    fn after_a_leap_of_the_clock_what_is_due_fires_and_the_rest_is_not_chased_through_the_years() {
+        let mut random = fastrand::Rng::with_seed(8);
+        for leap in [1 << 17, 1 << 30, 1 << 50, 1 << 60] {
+            let mut timers = Timers::default();
+            let due: Vec<u32> = (0..100).filter(|_| random.bool()).collect();
+            for slot in 0..100 {
+                let deadline = if due.contains(&slot) {
+                    random.u64(1..=leap)
+                } else {
+                    leap + random.u64(100_000..200_000)
+                };
+                timers.set(slot, Instant::from_ms(deadline));
+            }
+            let mut fired = Vec::new();
+            while let Some(slot) = timers.poll(Instant::from_ms(leap + 16)) {
+                fired.push(slot);
+            }
+            fired.sort_unstable();
+            assert_eq!(fired, due);
+            let rest = (0..200_032).step_by(16).map(|later| {
+                std::iter::from_fn(|| timers.poll(Instant::from_ms(leap + later))).count()
+            });
+            assert_eq!(rest.sum::<usize>(), 100 - due.len());
+        }
     }
 
     #[test]

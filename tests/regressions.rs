@@ -304,39 +304,6 @@ fn subscribing_anew_to_as_many_topics_as_one_may_is_allowed() {
 }
 
 #[test]
-fn a_batch_with_many_lines_that_are_not_reported_on_goes_on_by_itself() {
-    let mut world = World::new(Limits::default());
-    let key = world.connect();
-    let last = "{\"topic\":\"a\",\"data\":1}\n";
-    let (empty, rest) = ("\n".repeat(40_000), "\n".repeat(100));
-    world.send(
-        key,
-        &format!(
-            "POST /topics HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-ndjson\r\n\
-             Content-Length: {}\r\n\r\n{empty}",
-            empty.len() + rest.len() + last.len()
-        ),
-    );
-    // No time passes, and no heartbeat comes to its help.
-    world.take(key);
-    world.send(key, &format!("{rest}{last}"));
-    assert!(world.take(key).contains("\"line\":40101,\"topic\":\"a\""));
-}
-
-#[test]
-fn a_body_that_comes_too_slowly_is_counted_as_that() {
-    let limits = Limits { body_grace_ms: 1_000, linger_ms: 100, ..Limits::default() };
-    let mut world = World::new(limits);
-    let key = world.connect();
-    world.send(key, "POST /topics/a HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\nx");
-    world.pass(1_100);
-    assert!(world.take(key).starts_with("HTTP/1.1 408"));
-    world.pass(200);
-    let closed = world.worker.poll_closed().map(|(_, reason, _)| reason);
-    assert_eq!(closed, Some(CloseReason::BodyTimeout));
-}
-
-#[test]
 fn as_many_pings_as_a_counter_holds_are_no_panic() {
     let mut world = World::new(Limits { pings_per_second: u16::MAX, ..Limits::default() });
     let key = open_websocket(&mut world);
@@ -383,4 +350,51 @@ fn messages_that_arrive_over_websockets_count_as_memory() {
     assert!(under_way(&world) <= 30_000, "what it held is given back");
     world.worker.handle_error(first);
     assert_eq!(under_way(&world), 0);
+}
+
+#[test]
+fn a_batch_with_many_lines_that_are_not_reported_on_goes_on_by_itself() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    let last = "{\"topic\":\"a\",\"data\":1}\n";
+    let (empty, rest) = ("\n".repeat(40_000), "\n".repeat(100));
+    world.send(
+        key,
+        &format!(
+            "POST /topics HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-ndjson\r\n\
+             Content-Length: {}\r\n\r\n{empty}",
+            empty.len() + rest.len() + last.len()
+        ),
+    );
+    // No time passes, and no heartbeat comes to its help.
+    world.take(key);
+    world.send(key, &format!("{rest}{last}"));
+    assert!(world.take(key).contains("\"line\":40101,\"topic\":\"a\""));
+}
+
+#[test]
+fn a_body_that_comes_too_slowly_is_counted_as_that() {
+    let limits = Limits { body_grace_ms: 1_000, linger_ms: 100, ..Limits::default() };
+    let mut world = World::new(limits);
+    let key = world.connect();
+    world.send(key, "POST /topics/a HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\nx");
+    world.pass(1_100);
+    assert!(world.take(key).starts_with("HTTP/1.1 408"));
+    world.pass(200);
+    let closed = world.worker.poll_closed().map(|(_, reason, _)| reason);
+    assert_eq!(closed, Some(CloseReason::BodyTimeout));
+}
+
+#[test]
+fn after_a_leap_of_the_clock_the_wheel_does_not_turn_through_all_of_it() {
+    let mut world = World::new(Limits::default());
+    let key = world.connect();
+    world.send(key, "GET /topics/t HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    world.take(key);
+    // Far more turns of the wheel than can be waited for.
+    world.now_ms += 1 << 60;
+    world.pass(0);
+    assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
+    world.pass(16_000);
+    assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
 }

@@ -53,6 +53,12 @@ impl Ownership {
         self.unanswered.front().map_or(Instant::NEVER, |oldest| oldest.since + FOLLOWER_STALL_MS)
     }
 
+    /// Pretends that every follower was mailed all that is before `next`.
+    #[cfg(test)]
+    pub(super) fn start_followers_at(&mut self, next: u64) {
+        self.followers.iter_mut().for_each(|follower| follower.next = next);
+    }
+
     /// The first message that some follower was not mailed yet; 0 if one does not know of the epoch.
     fn mailed_up_to(&self) -> u64 {
         self.followers.iter().map(|follower| follower.next).min().unwrap_or(u64::MAX)
@@ -82,6 +88,9 @@ impl Hub {
             Ok(slot) => slot,
             Err(refusal) => return Publishing::Done(Err(refusal)),
         };
+        if self.topics[slot as usize].log.is_used_up() {
+            self.begin_epoch(now, slot);
+        }
         let retention = self.retention;
         let position = self.change_log(slot, |log| {
             log.append(Arc::clone(message), now.instant);
@@ -147,6 +156,12 @@ impl Hub {
         let Some(&slot) = self.names.get(topic) else {
             return Publishing::Done(Err(Refusal::NoSuchTopic));
         };
+        let epoch = self.begin_epoch(now, slot);
+        self.acknowledge(now, slot, from, ticket, Position { epoch, sequence: 0 })
+    }
+
+    /// Empties the log of a topic of our own, and tells everybody that what was there is gone.
+    fn begin_epoch(&mut self, now: Now, slot: u32) -> Epoch {
         let epoch = Epoch::from_random(self.random.u64(..));
         self.change_log(slot, |log| log.reset(epoch, 1));
         let topic = &mut self.topics[slot as usize];
@@ -159,7 +174,7 @@ impl Hub {
         self.announce(slot);
         self.supply_followers(slot);
         self.release_answers(now, slot, false);
-        self.acknowledge(now, slot, from, ticket, Position { epoch, sequence: 0 })
+        epoch
     }
 
     /// Begins to supply a replica: first with what is retained.

@@ -8,7 +8,7 @@ use crate::limits::{
     CREDIT_MESSAGES, DELIVERIES_PER_TURN, FOLLOWER_STALL_MS, FORWARDS_IN_FLIGHT_MAX,
     REPLICA_IDLE_MS,
 };
-use crate::topic::{Due, Edge, Position, Start};
+use crate::topic::{Cursor, Due, Edge, Position, Start};
 
 /// One step of the timer wheel: what is due may be done this much later.
 const STEP_MS: u64 = 16;
@@ -923,7 +923,7 @@ fn deletions_cannot_fill_the_memory_with_mail_to_a_follower_that_stands_still() 
 }
 
 #[test]
-fn publishes_on_their_way_to_an_owner_that_stands_still_are_bounded() {
+fn attack_196_publishes_on_their_way_to_an_owner_that_stands_still_are_bounded() {
     let mut world = World::new(config(2), 1);
     let topic = world.name(0, 0);
     world.stalled[0] = true;
@@ -1113,6 +1113,44 @@ fn memory_is_capped_counted_exactly_and_given_back() {
     assert_eq!(world.hubs[0].gauges().memory_bytes, 0);
     world.pass(1_000 + STEP_MS);
     assert_eq!(world.hubs[0].gauges().topics, 0);
+}
+
+#[test]
+fn attack_190_after_the_last_sequence_number_another_epoch_begins_and_everybody_is_told() {
+    let (mut world, topic) = followed(config(2));
+    // As if 2^64 - 5 messages had been published before.
+    let slot = world.hubs[0].names[&topic];
+    let epoch = Epoch::from_random(7);
+    world.hubs[0].change_log(slot, |log| *log = Log::new(epoch, u64::MAX - 4));
+    let follower = world.hubs[1].names[&topic];
+    world.hubs[1].change_log(follower, |log| *log = Log::replica(epoch, u64::MAX - 4));
+    if let Role::Owner(owned) = &mut world.hubs[0].topics[slot as usize].role {
+        owned.start_followers_at(u64::MAX - 4);
+    }
+    let mut positions = Vec::new();
+    for _ in 0..7 {
+        let (number, publishing) = world.publish_at(0, &topic, &message(1), None);
+        world.settle();
+        let outcome = match publishing {
+            Publishing::Done(outcome) => outcome,
+            _ => world.outcomes[&number],
+        };
+        positions.push(outcome.unwrap());
+    }
+    let sequences: Vec<u64> = positions.iter().map(|position| position.sequence).collect();
+    let last = u64::MAX - 1;
+    assert_eq!(sequences, [last - 3, last - 2, last - 1, last, 1, 2, 3]);
+    assert!(positions[..4].iter().all(|position| position.epoch == epoch));
+    assert!(positions[4..].iter().all(|position| position.epoch == positions[4].epoch));
+    assert_ne!(positions[4].epoch, epoch);
+    for worker in 0..2 {
+        let log = world.log(worker, &topic).unwrap();
+        assert_eq!((log.epoch(), log.head().sequence, log.len()), (positions[4].epoch, 3, 3));
+        let start = Start::After(Cursor::parse(positions[3].text().as_bytes()).unwrap());
+        let mut edge = Edge::unresolved(TopicId(0), 0);
+        edge.resolve(log, &start, Some(positions[3]));
+        assert_eq!(edge.due(log), Due::Gap(None), "a cursor of before is told");
+    }
 }
 
 #[test]

@@ -141,7 +141,7 @@ impl<S: System> EventLoop<S> {
         self.resume_reading();
         self.close_sockets(now.instant);
         self.exhausted = self.exhausted.filter(|until| *until > now.instant);
-        Ok(!(self.is_drained() || self.drain_until <= now.instant))
+        Ok(!(self.is_drained() || self.is_cut_short(now.instant)))
     }
 
     /// Whether a drain is over: for all workers at once, as the connections of each need the topics of
@@ -152,6 +152,16 @@ impl<S: System> EventLoop<S> {
             (0..self.post.workers()).for_each(|worker| self.post.ring(worker));
         }
         is_drained
+    }
+
+    /// Whether a drain has taken so long that whoever is still there is cut off.
+    fn is_cut_short(&self, now: Instant) -> bool {
+        let is_late = self.drain_until <= now;
+        let left = self.worker.counters().connections();
+        if is_late && left > 0 {
+            log::warn!("{left} connections are cut off: they were still open after --drain-max");
+        }
+        is_late
     }
 
     /// How long the next poll may wait.
@@ -463,7 +473,12 @@ impl<S: System> EventLoop<S> {
         while let Some((key, reason, peer)) = self.worker.poll_closed() {
             self.close_log.note(now, peer, reason);
             self.post.remove_connection(self.own);
-            if socket(&mut self.sockets, key).is_some() {
+            if let Some(socket) = socket(&mut self.sockets, key) {
+                if reason == CloseReason::WriteTimeout {
+                    // The kernel would hold what the peer does not take, and who knows for how long; and
+                    // an answer that was cut off must not look as if it had ended.
+                    self.system.abandon(&mut socket.stream);
+                }
                 self.sockets[key.slot as usize] = None;
                 // A descriptor came free: whoever waits for one need not wait for the timer.
                 self.exhausted = None;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::bell::{Bell, Wake};
 use super::clock::{Clock, Pace};
@@ -175,13 +175,16 @@ impl System for MioSystem {
     fn shut(&mut self, socket: &mut TcpStream) -> io::Result<()> {
         socket.shutdown(Shutdown::Write)
     }
+
+    fn abandon(&mut self, socket: &mut TcpStream) {
+        // Where this fails the connection is closed as any other.
+        let _ = SockRef::from(&*socket).set_linger(Some(Duration::ZERO));
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::net::TcpStream;
-
-    use socket2::SockRef;
 
     use super::*;
     use crate::reactor::Ring as _;

@@ -72,4 +72,7 @@ pub trait System {
 
     /// Shuts the sending side.
     fn shut(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
+
+    /// Has the connection reset when it is closed, instead of having what is unsent sent for a while.
+    fn abandon(&mut self, _socket: &mut Self::Socket) {}
 }

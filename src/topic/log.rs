@@ -75,12 +75,19 @@ impl Log {
         *self = Self { life, is_replica, ..Self::new(epoch, first_seq) };
     }
 
-    /// Appends a message and returns its sequence. It is retained until [`Log::trim`].
+    /// Appends a message and returns its sequence. It is retained until [`Log::trim`]. The log must not be
+    /// used up.
     pub fn append(&mut self, message: Arc<Message>, now: Instant) -> u64 {
         let sequence = self.next_seq();
+        assert!(sequence < u64::MAX, "sequence numbers do not wrap");
         self.bytes += message.cost_bytes();
         self.entries.push_back(Entry { message, appended_at: now, encoded: Default::default() });
         sequence
+    }
+
+    /// Whether the last sequence number was assigned: another message needs another epoch.
+    pub fn is_used_up(&self) -> bool {
+        self.next_seq() == u64::MAX
     }
 
     /// Forgets everything and continues at `sequence`, which lies ahead: what is between is a gap to
@@ -271,6 +278,25 @@ mod tests {
         replica.reset(Epoch::from_random(8), 1);
         replica.append(message(100_000), Instant::default());
         assert_eq!(replica.memory_bytes(), OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn attack_190_the_last_sequence_number_is_assigned_once_and_nothing_wraps() {
+        let mut log = Log::new(Epoch::from_random(9), u64::MAX - 2);
+        assert_eq!(log.append(message(1), Instant::default()), u64::MAX - 2);
+        assert!(!log.is_used_up());
+        assert_eq!(log.append(message(1), Instant::default()), u64::MAX - 1);
+        assert!(log.is_used_up());
+        log.trim(&Retention { messages: 1, ..LARGE }, Instant::default());
+        assert_eq!((log.len(), log.first_seq(), log.is_used_up()), (1, u64::MAX - 1, true));
+        log.trim(&Retention { age_ms: 0, ..LARGE }, Instant::default());
+        assert_eq!((log.len(), log.next_seq(), log.is_used_up()), (0, u64::MAX, true));
+    }
+
+    #[test]
+    #[should_panic(expected = "do not wrap")]
+    fn attack_190_appending_to_a_log_that_is_used_up_is_our_bug() {
+        Log::new(Epoch::from_random(9), u64::MAX).append(message(1), Instant::default());
     }
 
     #[test]

@@ -509,6 +509,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn attack_246_the_date_is_formatted_once_a_second() {
+        let config = Config { workers: 1, ..Config::default() };
+        let mut worker = Worker::new(Arc::new(config), 0, 1, Rng::with_seed(1));
+        let mut dates: Vec<(String, *const u8)> = Vec::new();
+        for ms in 0..3_000 {
+            let wall_ms = 1_767_225_600_500 + ms;
+            worker.begin_tick(Now { instant: Instant::from_ms(ms), wall_ms }, 0);
+            // A text that is made anew while the old one is there lies elsewhere.
+            let date = (worker.date.clone(), worker.date.as_ptr());
+            if dates.last() != Some(&date) {
+                dates.push(date);
+            }
+        }
+        let texts: Vec<&str> = dates.iter().map(|(text, _)| &text[17..25]).collect();
+        assert_eq!(texts, ["00:00:00", "00:00:01", "00:00:02", "00:00:03"]);
+    }
+
+    #[test]
     fn a_connection_is_a_slot_of_at_most_224_bytes() {
         // docs/benchmarks.md gives the figure; a slot that grows should be a decision.
         assert!(size_of::<Entry>() <= 224, "{}", size_of::<Entry>());

@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod afterwards;
 mod catalogue;
 mod event_streams;
 mod frames;

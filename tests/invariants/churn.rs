@@ -240,7 +240,7 @@ fn a_whole_batch_is_carried_out_though_its_client_has_closed_its_side() {
 }
 
 #[test]
-fn reports_about_a_connection_that_is_gone_do_not_reach_the_one_in_its_slot() {
+fn attack_131_223_reports_about_a_connection_that_is_gone_do_not_reach_the_one_in_its_slot() {
     let mut world = World::new(config(1, |_| ()), Weather::FAIR, 1);
     let first = world.connect(0);
     world.settle();

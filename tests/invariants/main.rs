@@ -6,6 +6,7 @@
 //! 3. Nobody waits on a slow or stuck peer: `delivery`, `turns`.
 //! 4. Nothing a peer sends can leak a thing; every gauge returns to 0: `churn`.
 //! 5. What was acknowledged is there for everybody: `visible`.
+//!    Moments that meet, work in portions and clocks that jump: `races`, `pace`, `clocks`.
 //! 6. The house is in order: `tests/tidy.rs`.
 //!
 //! Most of it happens in one thread, over the invented operating system of `world`.
@@ -13,8 +14,14 @@
 mod binary;
 mod churn;
 mod client;
+mod clocks;
 mod delivery;
+#[allow(dead_code, unreachable_pub, reason = "the attacks use the rest")]
+#[path = "../support/event_source.rs"]
+mod event_source;
 mod memory;
+mod pace;
+mod races;
 mod stalls;
 mod turns;
 mod visible;

@@ -9,7 +9,8 @@ use crate::support::*;
 const FAST: [&str; 4] = ["--drain-spread", "0.05", "--linger", "0.2"];
 
 #[test]
-fn clause_18_1_every_kind_of_connection_is_ended_in_its_own_way_and_the_process_exits_with_0() {
+fn clause_18_1_attack_234_every_kind_of_connection_is_ended_in_its_own_way_and_the_process_exits_with_0()
+ {
     for workers in [1, 2, 4] {
         for signal in ["-TERM", "-INT"] {
             let mut server = Server::start_with_workers(workers, &FAST);

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test crate uses its part")]
 
+mod event_source;
 mod http;
 mod stream;
 mod websocket;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::event_source::{EventSource, Heard};
 pub use self::http::{Answer, Client};
 pub use self::stream::Stream;
 pub use self::websocket::{
