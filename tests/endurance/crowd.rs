@@ -163,7 +163,7 @@ impl Honest {
         stream.event();
         let mut publisher = connect();
         let (mut rounds, mut slowest) = (0, Duration::ZERO);
-        while !stop.load(Ordering::Relaxed) {
+        while rounds == 0 || !stop.load(Ordering::Relaxed) {
             let began = Instant::now();
             let text = format!("round {rounds}");
             if rounds % 500 == 499 {
