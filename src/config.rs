@@ -1,5 +1,6 @@
 //! What the operator chose, as plain values.
 
+use crate::fuse::Fuse;
 use crate::limits::Limits;
 
 /// Everything that a worker needs to know about how it is run.
@@ -13,6 +14,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Worker threads, at least 1.
     pub workers: usize,
+    /// Makes a worker panic, in tests. No flag sets it.
+    pub fuse: Fuse,
 }
 
 /// Which foreign origins may talk to this server (docs/protocol.md 14).

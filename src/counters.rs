@@ -31,6 +31,8 @@ pub struct Counters {
     pub writes: u64,
     /// Turns of the loop.
     pub ticks: u64,
+    /// Panics of the worker, after each of which it began anew.
+    pub restarts: u64,
     /// Gauge: subscriptions open, by [`Wire`].
     pub subscriptions: [u64; Wire::COUNT],
     /// Gauge: bytes of request bodies and of WebSocket messages under way.
@@ -120,11 +122,13 @@ pub enum CloseReason {
     Drained,
     /// More connections than are allowed.
     TooMany,
+    /// Its worker panicked.
+    WorkerFailed,
 }
 
 impl CloseReason {
     /// How many there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
     /// All of them with their label, in the order of their numbers.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
         (Self::PeerClosed, "peer_closed"),
@@ -142,6 +146,7 @@ impl CloseReason {
         (Self::WebSocketClosed, "websocket_closed"),
         (Self::Drained, "drained"),
         (Self::TooMany, "too_many"),
+        (Self::WorkerFailed, "worker_failed"),
     ];
 
     /// The label in logs and metrics.
@@ -162,6 +167,7 @@ impl Counters {
         self.bytes_written += other.bytes_written;
         self.writes += other.writes;
         self.ticks += other.ticks;
+        self.restarts += other.restarts;
         self.body_bytes += other.body_bytes;
         self.outbox_bytes += other.outbox_bytes;
         let sum = |own: &mut [u64], more: &[u64]| {
@@ -170,6 +176,16 @@ impl Counters {
         sum(&mut self.connections_closed, &other.connections_closed);
         sum(&mut self.refusals, &other.refusals);
         sum(&mut self.subscriptions, &other.subscriptions);
+    }
+
+    /// What is left of the numbers after a panic: whatever was open is closed, and gauges are 0.
+    #[must_use]
+    pub fn after_panic(&self) -> Self {
+        let (subscriptions, body_bytes, outbox_bytes) = ([0; Wire::COUNT], 0, 0);
+        let mut counters = Self { subscriptions, body_bytes, outbox_bytes, ..self.clone() };
+        counters.connections_closed[CloseReason::WorkerFailed as usize] += self.connections();
+        counters.restarts += 1;
+        counters
     }
 
     /// Connections open now.
@@ -190,5 +206,14 @@ mod tests {
         for (number, (wire, _)) in Wire::ALL.iter().enumerate() {
             assert_eq!(*wire as usize, number);
         }
+    }
+
+    #[test]
+    fn after_a_panic_nothing_is_open_and_every_gauge_is_zero() {
+        let mut before = Counters { body_bytes: 3, outbox_bytes: 4, ..Counters::default() };
+        (before.connections_opened, before.subscriptions) = (5, [1; Wire::COUNT]);
+        let after = before.after_panic();
+        assert_eq!((after.connections(), after.body_bytes, after.outbox_bytes), (0, 0, 0));
+        assert_eq!(after.subscriptions, [0; Wire::COUNT]);
     }
 }

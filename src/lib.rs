@@ -11,7 +11,8 @@
 //! 2  topic                       the log, the cursor, the encode-once message
 //! 1  wire                        codecs: bytes <-> values (http1, sse, ndjson, websocket)
 //! 0  addresses · buffer · config ·        bytes at rest, plain values
-//!    counters · key · limits · time · timers
+//!    counters · fuse · key · limits ·
+//!    time · timers
 //! ```
 
 pub mod addresses;
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod counters;
+pub mod fuse;
 #[cfg(any(test, fuzzing))]
 mod fuzzing;
 pub mod hub;

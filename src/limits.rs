@@ -227,13 +227,18 @@ pub const LOG_LINE_BYTES_MAX: usize = 4096;
 /// Messages on their way from one worker to another, over all topics.
 pub const CREDIT_MESSAGES: u32 = if cfg!(loom) { 4 } else { 1024 };
 /// Publishes on their way from one worker to another.
-pub const FORWARDS_IN_FLIGHT_MAX: u32 = 1024;
+pub const FORWARDS_IN_FLIGHT_MAX: usize = 1024;
 /// Mail in a worker's channel; what does not fit waits at its sender, which is bounded by the two above.
 pub const MAILBOX_MAX: usize = if cfg!(loom) { 2 } else { 8192 };
 /// Time a publisher waits for a follower without credit before it is answered all the same.
 pub const FOLLOWER_STALL_MS: u64 = 1000;
 /// Time a replica without subscribers is kept warm.
 pub const REPLICA_IDLE_MS: u64 = 10_000;
+
+/// Panics of one worker in [`PANICS_WINDOW_MS`] after which the process ends, rather than begin anew.
+pub const PANICS_MAX: usize = 5;
+/// The time in which panics are counted.
+pub const PANICS_WINDOW_MS: u64 = 60_000;
 
 /// `64K`, `1M`, `2G` or a plain number of bytes, at least 1.
 fn parse_size(text: &str) -> Result<usize, String> {

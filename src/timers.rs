@@ -58,6 +58,11 @@ impl Default for Timers {
 }
 
 impl Timers {
+    /// A wheel that begins to turn at `now`, rather than at the clock's zero.
+    pub fn starting_at(now: Instant) -> Self {
+        Self { step: now.as_ms() >> STEP_BITS, ..Self::default() }
+    }
+
     /// Sets the slot's one deadline, replacing what it had; [`Instant::NEVER`] cancels it.
     pub fn set(&mut self, slot: u32, deadline: Instant) {
         let index = slot as usize;
@@ -266,6 +271,34 @@ mod tests {
             });
             assert_eq!(rest.sum::<usize>(), 100 - due.len());
         }
+    }
+
+    #[test]
+    fn attack_226_a_million_timers_that_are_due_at_once_fire_once_and_as_many_can_be_cancelled() {
+        let mut timers = Timers::default();
+        let count = 1_000_000;
+        (0..count).for_each(|slot| timers.set(slot, Instant::from_ms(5_000 + u64::from(slot % 7))));
+        assert_eq!(timers.poll(Instant::from_ms(4_000)), None);
+        let now = Instant::from_ms(6_000);
+        let mut fired = vec![false; count as usize];
+        while let Some(slot) = timers.poll(now) {
+            assert!(!std::mem::replace(&mut fired[slot as usize], true), "{slot} fires once");
+        }
+        assert!(fired.iter().all(|&fired| fired));
+        (0..count).for_each(|slot| timers.set(slot, Instant::from_ms(9_000)));
+        (0..count).for_each(|slot| timers.set(slot, Instant::NEVER));
+        assert_eq!((timers.armed(), timers.next_deadline()), (0, Instant::NEVER));
+        assert_eq!(timers.poll(Instant::from_ms(10_000)), None);
+    }
+
+    #[test]
+    fn a_wheel_that_begins_late_fires_in_time() {
+        let start = 365 * 24 * 3_600_000;
+        let mut timers = Timers::starting_at(Instant::from_ms(start));
+        timers.set(0, Instant::from_ms(start + 1_000));
+        assert!(timers.next_deadline() >= Instant::from_ms(start + 1_000));
+        assert_eq!(timers.poll(Instant::from_ms(start + 900)), None);
+        assert_eq!(timers.poll(Instant::from_ms(start + 1_016)), Some(0));
     }
 
     #[test]

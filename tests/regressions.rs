@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use tidings::config::Config;
 use tidings::counters::CloseReason;
 use tidings::key::ConnectionKey;
 use tidings::limits::Limits;
+use tidings::reactor::{EventLoop, Readiness, Ring, System, connect};
 use tidings::time::{Instant, Now};
 use tidings::worker::Worker;
 
@@ -301,6 +302,76 @@ fn subscribing_anew_to_as_many_topics_as_one_may_is_allowed() {
     }
     let third = r#"{"type":"subscribe","topic":"c"}"#;
     assert!(command(&mut world, key, third).contains("\"status\":400"));
+}
+
+/// A system whose listener says EPERM (accept(2): a firewall, a security module) and whose queue stays.
+struct Forbidding {
+    now_ms: u64,
+    accepts: u64,
+}
+
+impl System for &mut Forbidding {
+    type Socket = ();
+
+    fn poll(&mut self, timeout_ms: Option<u64>, _: &mut Vec<Readiness>) -> io::Result<()> {
+        self.now_ms += timeout_ms.unwrap_or(1_000);
+        Ok(())
+    }
+
+    fn now(&mut self) -> Now {
+        Now { instant: Instant::from_ms(self.now_ms), wall_ms: 0 }
+    }
+
+    fn accept(&mut self, _: usize) -> io::Result<((), SocketAddr)> {
+        self.accepts += 1;
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn turn_away(&mut self, _: usize) -> bool {
+        false
+    }
+
+    fn close_listeners(&mut self) {}
+
+    fn register(&mut self, (): &mut (), _: ConnectionKey) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read(&mut self, (): &mut (), _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn write(&mut self, (): &mut (), _: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn shut(&mut self, (): &mut ()) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Silent;
+
+impl Ring for Silent {
+    fn ring(&self) {}
+    fn quiet(&self) {}
+}
+
+/// An error of accept that concerns one connection was tried again at once, for as long as it stayed: the
+/// thread took a whole core, and a drain never ended.
+#[test]
+fn an_error_of_accept_that_stays_takes_no_processor_time() {
+    let config = Arc::new(Config { workers: 1, connections_max: 1, ..Config::default() });
+    let worker = Worker::new(config, 0, 1, Rng::with_seed(1));
+    let (post, mut mailboxes) = connect(vec![Arc::new(Silent) as Arc<dyn Ring>]);
+    let mut system = Forbidding { now_ms: 1, accepts: 0 };
+    let mailbox = mailboxes.remove(0);
+    let mut event_loop = EventLoop::new(0, &mut system, worker, mailbox, post, 1, 1_000);
+    for _ in 0..10 {
+        assert!(event_loop.tick().unwrap());
+    }
+    drop(event_loop);
+    assert!(system.now_ms >= 400, "it waits between: {} ms in ten turns", system.now_ms);
 }
 
 #[test]

@@ -11,7 +11,18 @@ use std::path::Path;
 
 /// Rooms by floor, from the bottom.
 const FLOORS: [&[&str]; 7] = [
-    &["addresses", "buffer", "config", "counters", "fuzzing", "key", "limits", "time", "timers"],
+    &[
+        "addresses",
+        "buffer",
+        "config",
+        "counters",
+        "fuse",
+        "fuzzing",
+        "key",
+        "limits",
+        "time",
+        "timers",
+    ],
     &["wire"],
     &["topic"],
     &["connection", "hub"],
@@ -22,11 +33,12 @@ const FLOORS: [&[&str]; 7] = [
 /// From this floor on up there is I/O.
 const IO_FLOOR: usize = 5;
 /// Imports between rooms of one floor that are meant, with their reasons.
-const SAME_FLOOR: [(&str, &str, &str); 5] = [
+const SAME_FLOOR: [(&str, &str, &str); 6] = [
     ("addresses", "time", "plain values"),
     ("main", "cli", "the program is its command line"),
     ("cli", "server", "`tidings serve` starts it"),
     ("config", "limits", "what the operator chose includes every bound"),
+    ("config", "fuse", "what a test chose"),
     ("timers", "time", "plain values"),
 ];
 /// Columns of a line of code. rustfmt sees to it, except where it gives up.

@@ -11,6 +11,7 @@ use signal_hook::iterator::Signals;
 
 use super::logging::Log;
 use crate::config::{Config, Origins};
+use crate::fuse::Fuse;
 use crate::limits::Limits;
 use crate::server::Server;
 
@@ -52,6 +53,9 @@ pub struct ServeArguments {
 const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
 const DESCRIPTORS_PER_WORKER: u64 = 16;
 
+/// Characters of a panic's message that go into the log.
+const PANIC_CHARACTERS_MAX: usize = 300;
+
 /// Runs the server until it is told to stop. 0 after a drain, 1 when it cannot start or fails.
 #[must_use]
 pub fn run(arguments: ServeArguments) -> ExitCode {
@@ -62,12 +66,29 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    std::panic::set_hook(Box::new(log_panic));
     let result = serve(arguments, &log);
     if let Err(message) = &result {
         error!("{message}");
     }
     log.flush();
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Says in the log that a thread panics; what follows from it, its event loop says.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let place = panic.location().map_or_else(|| "?".to_owned(), ToString::to_string);
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = escape(text.unwrap_or("no message"));
+    error!("thread {} panicked at {place}: {message}", thread.name().unwrap_or("?"));
+}
+
+/// The message of a panic on one line, and not too long: it may quote what a peer sent.
+fn escape(message: &str) -> String {
+    message.chars().take(PANIC_CHARACTERS_MAX).flat_map(char::escape_debug).collect()
 }
 
 fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
@@ -159,7 +180,7 @@ fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, Stri
     } else {
         Origins::Listed(allow_origin)
     };
-    Ok(Config { origins, limits, connections_max, workers })
+    Ok(Config { origins, limits, connections_max, workers, fuse: Fuse::default() })
 }
 
 /// `*`, or a scheme, `://` and a host, without a path (RFC 6454 §6.2).
@@ -178,6 +199,12 @@ fn parse_origin(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_message_of_a_panic_is_one_line_of_bounded_length() {
+        assert_eq!(escape("a\nERROR b\u{1b}[31m\u{202e}"), "a\\nERROR b\\u{1b}[31m\\u{202e}");
+        assert_eq!(escape(&"x".repeat(1_000)).len(), PANIC_CHARACTERS_MAX);
+    }
 
     #[test]
     fn origins_are_checked() {

@@ -207,7 +207,7 @@ impl Connection {
             match (&label, verdict) {
                 (Label::Raw, Ok(_)) => context.counters.published += 1,
                 (Label::Raw, Err(problem)) if problem.is_temporary() => {
-                    let reason = "no memory or topic left for now";
+                    let reason = "no memory or topic left for now, or the topic's worker failed";
                     self.close_websocket(context, CloseCode::TRY_AGAIN_LATER, reason);
                 }
                 (Label::Raw, Err(_)) => {

@@ -101,6 +101,7 @@ pub fn metrics_text(counters: &Counters, gauges: &HubGauges, connections: &[u64]
     counter("bytes_written_total", "Bytes written to sockets.", counters.bytes_written);
     counter("writes_total", "Writes to sockets.", counters.writes);
     counter("ticks_total", "Turns of the workers' loops.", counters.ticks);
+    counter("worker_restarts_total", "Workers that panicked and began anew.", counters.restarts);
     let dropped = LOG_LINES_DROPPED.load(Ordering::Relaxed);
     counter("log_lines_dropped_total", "Log lines that could not be written.", dropped);
     let closed: Vec<_> = CloseReason::ALL

@@ -132,6 +132,10 @@ impl From<Refusal> for Problem {
                 Status::UNAVAILABLE,
                 "The memory for messages is used up. Come back later.",
             ),
+            Refusal::OwnerFailed => Self::for_now(
+                Status::UNAVAILABLE,
+                "The part of the server that has the topic failed before it had answered: whether the message was published (or the topic deleted), nobody knows. Ask again.",
+            ),
             Refusal::LargerThanLog => Self::new(
                 Status::CONTENT_TOO_LARGE,
                 "The message is larger than a topic may be on this server (--log-bytes). Send less.",

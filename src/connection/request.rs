@@ -4,6 +4,7 @@ use super::problem::Problem;
 use super::route::{self, Exchange, Grant, Page, ReadWire, Route};
 use super::{Connection, Context, Phase, Surplus, respond};
 use crate::counters::CloseReason;
+use crate::fuse::Place;
 use crate::limits::STEPS_PER_TURN;
 use crate::time::Instant;
 use crate::topic::Topics;
@@ -129,6 +130,7 @@ impl Connection {
         };
         self.requests += 1;
         context.counters.requests += 1;
+        context.config.fuse.pass(Place::Parser);
         match route::exchange(&head, context.config) {
             Err(problem) => {
                 self.refuse_request(context, Exchange::of(&head), head.framing, &problem);

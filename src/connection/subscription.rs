@@ -198,7 +198,8 @@ impl Subscription {
         None
     }
 
-    /// The cursor's text: what was handed over of every topic that has begun.
+    /// The cursor's text: what was handed over of every topic that has begun. One whose owner has just failed
+    /// has a position that is good in no log, so that whoever resumes there is told of a gap.
     pub(super) fn cursor<T: Topics>(&self, context: &Context<'_, T>) -> String {
         let mut text = String::new();
         Cursor::encode(self.positions(context), &mut text);
@@ -209,9 +210,10 @@ impl Subscription {
         &'a self,
         context: &'a Context<'_, T>,
     ) -> impl Iterator<Item = Position> + 'a {
-        self.edges.as_slice().iter().filter_map(|edge| match context.topics.view(edge.topic) {
-            View::Live(log) if edge.is_resolved() => Some(edge.position(log)),
-            _ => None,
+        let begun = self.edges.as_slice().iter().filter(|edge| edge.is_resolved());
+        begun.map(|edge| match context.topics.view(edge.topic) {
+            View::Live(log) => edge.position(log),
+            View::Syncing | View::Refused(_) => Position::NOWHERE,
         })
     }
 

@@ -42,7 +42,7 @@ impl Hub {
         }
         let slot = self.insert(now, topic, Role::Follower(Replica::Syncing));
         let (owner, replica) = (self.owner_of(topic), self.key(slot));
-        self.links.send(owner, Mail::Follow { topic: topic.clone(), replica });
+        self.links.send(owner, Mail::Follow { topic: topic.clone(), replica, again: false });
         Ok(slot)
     }
 
@@ -50,11 +50,12 @@ impl Hub {
         &mut self,
         replica: TopicKey,
         owner: TopicKey,
-        log: Log,
+        epoch: Epoch,
+        first_seq: u64,
         good_from: u64,
     ) {
         let Some(slot) = self.live(replica) else { return };
-        self.change_log(slot, |replica| *replica = log);
+        self.change_log(slot, |log| log.reset(epoch, first_seq));
         self.topics[slot as usize].role = Role::Follower(Replica::Live { owner, good_from });
         self.announce(slot);
         self.arm(slot);

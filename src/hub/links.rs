@@ -1,15 +1,16 @@
 //! The ways to the other workers: mail that waits to be sent, and how much of it may be on its way.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::mail::{Mail, TopicKey};
 use crate::limits::{CREDIT_MESSAGES, FORWARDS_IN_FLIGHT_MAX};
+use crate::topic::Ticket;
 
 /// The way from this worker to one other.
 #[derive(Debug)]
 pub(super) struct Link {
     /// Mail to be sent, oldest first. Bounded by the other fields: what supplies replicas by credit,
-    /// publishes by `forwards`, answers by the other side's, the rest by the number of topics.
+    /// publishes by `forwarded`, answers by the other side's, the rest by the number of topics.
     outgoing: VecDeque<Mail>,
     /// Answers to be sent, oldest first, behind the `outgoing` of all links.
     answers: VecDeque<Mail>,
@@ -20,7 +21,7 @@ pub(super) struct Link {
     /// Topics with a follower over there that waits for credit, in turn.
     pub(super) backlog: VecDeque<TopicKey>,
     /// Publishes and deletions over there that are not answered yet.
-    pub(super) forwards: u32,
+    pub(super) forwarded: HashSet<Ticket>,
     /// Units of letters to replicas from over there that were taken in and not yet given back as credit.
     consumed: u32,
 }
@@ -33,18 +34,32 @@ pub(super) struct Links {
     turn: usize,
 }
 
-impl Links {
-    pub(super) fn new(workers: usize) -> Self {
-        let link = || Link {
+impl Default for Link {
+    fn default() -> Self {
+        Self {
             outgoing: VecDeque::new(),
             answers: VecDeque::new(),
             is_full: false,
             credit: i64::from(CREDIT_MESSAGES),
             backlog: VecDeque::new(),
-            forwards: 0,
+            forwarded: HashSet::new(),
             consumed: 0,
-        };
-        Self { links: (0..workers).map(|_| link()).collect(), turn: 0 }
+        }
+    }
+}
+
+impl Links {
+    pub(super) fn new(workers: usize) -> Self {
+        Self { links: (0..workers).map(|_| Link::default()).collect(), turn: 0 }
+    }
+
+    /// Begins anew with a worker that has. Returns the publishes and deletions that it has not answered.
+    pub(super) fn begin_anew(&mut self, worker: usize) -> Vec<Ticket> {
+        let link = std::mem::take(&mut self.links[worker]);
+        let mut tickets: Vec<Ticket> = link.forwarded.into_iter().collect();
+        // Hashed with a key of the process's own; so that the same seed gives the same run:
+        tickets.sort_unstable_by_key(|ticket| (ticket.connection.to_bits(), ticket.number));
+        tickets
     }
 
     pub(super) fn to(&mut self, worker: usize) -> &mut Link {
@@ -98,8 +113,8 @@ impl Links {
 
 impl Link {
     /// Whether another publish may be sent over.
-    pub(super) const fn may_forward(&self) -> bool {
-        self.forwards < FORWARDS_IN_FLIGHT_MAX
+    pub(super) fn may_forward(&self) -> bool {
+        self.forwarded.len() < FORWARDS_IN_FLIGHT_MAX
     }
 
     /// Notes that letters of so many units were taken in; gives credit back in quarters of the whole.

@@ -46,6 +46,8 @@ pub enum Mail {
         topic: TopicName,
         /// The replica in the sender's hub.
         replica: TopicKey,
+        /// It was supplied before, by an owner that has failed: its subscribers were let in already.
+        again: bool,
     },
     /// From the owner: the replica begins so; what is retained follows.
     Followed {

@@ -13,6 +13,7 @@ mod idempotency;
 mod links;
 mod mail;
 mod owner;
+mod restart;
 mod room;
 mod seats;
 
@@ -137,14 +138,16 @@ impl Hub {
                 self.answer_unless_pending(from, ticket, publishing);
             }
             Mail::Answer { ticket, outcome } => {
-                self.links.to(from).forwards -= 1;
+                self.links.to(from).forwarded.remove(&ticket);
                 self.answers.push_back((ticket, outcome));
             }
-            Mail::Follow { topic, replica } => self.add_follower(now, from, &topic, replica),
+            Mail::Follow { topic, replica, again } => {
+                self.add_follower(now, from, &topic, replica, again);
+            }
             Mail::Unfollow { topic } => self.remove_follower(now, from, topic),
             Mail::Credit { units } => self.handle_credit(now, from, units),
             Mail::Followed { replica, topic, epoch, first_seq, next_seq } => {
-                self.begin_replica(replica, topic, Log::replica(epoch, first_seq), next_seq);
+                self.begin_replica(replica, topic, epoch, first_seq, next_seq);
             }
             Mail::FollowRefused { replica, refusal } => self.refuse_replica(replica, refusal),
             Mail::Append { replica, message, appended_at } => {
@@ -264,7 +267,11 @@ impl Hub {
         let epoch = Epoch::from_random(self.random.u64(..));
         let generation = self.next_generation;
         self.next_generation = self.next_generation.wrapping_add(1);
-        let (name, log, seats) = (name.clone(), Log::new(epoch, 1), Seats::default());
+        let log = match role {
+            Role::Owner(_) => Log::new(epoch, 1),
+            Role::Follower(_) => Log::replica(),
+        };
+        let (name, seats) = (name.clone(), Seats::default());
         let topic = Topic { name: name.clone(), generation, log, seats, role, used_at: now };
         let slot = u32::try_from(self.topics.insert(topic)).expect("topics are counted in 32 bits");
         self.names.insert(name, slot);
@@ -358,12 +365,12 @@ impl Hub {
     }
 
     /// Sends a publish or deletion to the owner, if not too many are under way there.
-    fn forward(&mut self, owner: usize, mail: impl FnOnce() -> Mail) -> Publishing {
+    fn forward(&mut self, owner: usize, ticket: Ticket, mail: impl FnOnce() -> Mail) -> Publishing {
         let link = self.links.to(owner);
         if !link.may_forward() {
             return Publishing::Busy;
         }
-        link.forwards += 1;
+        link.forwarded.insert(ticket);
         self.links.send(owner, mail());
         Publishing::Pending
     }
@@ -382,7 +389,7 @@ impl Topics for Hub {
         if owner == self.worker {
             return self.publish_here(now, owner, topic, message, key, ticket);
         }
-        self.forward(owner, || Mail::Publish {
+        self.forward(owner, ticket, || Mail::Publish {
             topic: topic.clone(),
             message: Arc::clone(message),
             key: key.cloned(),
@@ -395,7 +402,7 @@ impl Topics for Hub {
         if owner == self.worker {
             return self.delete_here(now, owner, topic, ticket);
         }
-        self.forward(owner, || Mail::Delete { topic: topic.clone(), ticket })
+        self.forward(owner, ticket, || Mail::Delete { topic: topic.clone(), ticket })
     }
 
     fn subscribe(

@@ -48,6 +48,14 @@ impl Ownership {
         !self.followers.is_empty()
     }
 
+    /// Forgets what a worker asked for that has failed since. Whether it followed the topic.
+    pub(super) fn forget_worker(&mut self, worker: usize) -> bool {
+        self.unanswered.retain(|unanswered| unanswered.worker != worker);
+        let before = self.followers.len();
+        self.followers.retain(|follower| follower.worker != worker);
+        self.followers.len() < before
+    }
+
     /// When the oldest unanswered publish is answered, whatever its followers do.
     pub(super) fn answers_due(&self) -> Instant {
         self.unanswered.front().map_or(Instant::NEVER, |oldest| oldest.since + FOLLOWER_STALL_MS)
@@ -184,9 +192,12 @@ impl Hub {
         worker: usize,
         topic: &TopicName,
         replica: TopicKey,
+        again: bool,
     ) {
         let slot = match self.names.get(topic) {
             Some(&slot) => slot,
+            // It was there, and counted, when the subscribers came: they cannot be refused any more.
+            None if again => self.begin_again(now.instant, topic),
             None => match self.begin_silent(now.instant, topic) {
                 Ok(slot) => slot,
                 Err(refusal) => {

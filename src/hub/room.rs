@@ -60,6 +60,12 @@ impl Hub {
         Ok(self.insert(now, topic, Role::Owner(Ownership::default())))
     }
 
+    /// Creates a topic anew that had followers when its owner failed, whatever there is room for.
+    pub(super) fn begin_again(&mut self, now: Instant, topic: &TopicName) -> u32 {
+        self.room.silent += 1;
+        self.insert(now, topic, Role::Owner(Ownership::default()))
+    }
+
     /// The topic that a message is appended to next: one that there is, or a new one.
     pub(super) fn begin_spoken(&mut self, now: Instant, topic: &TopicName) -> Result<u32, Refusal> {
         let has_room = self.room.spoken < self.room.owned_max;

@@ -807,7 +807,8 @@ fn followed(config: Config) -> (World, TopicName) {
 }
 
 #[test]
-fn mail_on_its_way_to_a_follower_that_stands_still_is_bounded_however_much_is_published() {
+fn attack_209_mail_on_its_way_to_a_follower_that_stands_still_is_bounded_however_much_is_published()
+{
     let (mut world, topic) = followed(config(2));
     world.stalled[1] = true;
     for published in 1..=20 * u64::from(CREDIT_MESSAGES) {
@@ -908,7 +909,7 @@ fn publishers_of_a_new_epoch_do_not_wait_for_those_of_the_old_one() {
 }
 
 #[test]
-fn deletions_cannot_fill_the_memory_with_mail_to_a_follower_that_stands_still() {
+fn attack_209_deletions_cannot_fill_the_memory_with_mail_to_a_follower_that_stands_still() {
     let (mut world, topic) = followed(config(2));
     world.stalled[1] = true;
     for _ in 0..10 * CREDIT_MESSAGES {
@@ -923,7 +924,7 @@ fn deletions_cannot_fill_the_memory_with_mail_to_a_follower_that_stands_still() 
 }
 
 #[test]
-fn attack_196_publishes_on_their_way_to_an_owner_that_stands_still_are_bounded() {
+fn attack_196_209_publishes_on_their_way_to_an_owner_that_stands_still_are_bounded() {
     let mut world = World::new(config(2), 1);
     let topic = world.name(0, 0);
     world.stalled[0] = true;
@@ -933,10 +934,10 @@ fn attack_196_publishes_on_their_way_to_an_owner_that_stands_still_are_bounded()
     assert_eq!(world.publish(1, &topic, 1), Publishing::Busy);
     assert_eq!(world.delete(1, &topic), Publishing::Busy);
     world.carry();
-    assert_eq!(world.letters(1, 0), FORWARDS_IN_FLIGHT_MAX as usize);
+    assert_eq!(world.letters(1, 0), FORWARDS_IN_FLIGHT_MAX);
     world.stalled[0] = false;
     world.settle();
-    assert_eq!(world.outcomes.len(), FORWARDS_IN_FLIGHT_MAX as usize);
+    assert_eq!(world.outcomes.len(), FORWARDS_IN_FLIGHT_MAX);
     assert_eq!(world.publish(1, &topic, 1), Publishing::Pending);
 }
 
@@ -1123,7 +1124,7 @@ fn attack_190_after_the_last_sequence_number_another_epoch_begins_and_everybody_
     let epoch = Epoch::from_random(7);
     world.hubs[0].change_log(slot, |log| *log = Log::new(epoch, u64::MAX - 4));
     let follower = world.hubs[1].names[&topic];
-    world.hubs[1].change_log(follower, |log| *log = Log::replica(epoch, u64::MAX - 4));
+    world.hubs[1].change_log(follower, |log| log.reset(epoch, u64::MAX - 4));
     if let Role::Owner(owned) = &mut world.hubs[0].topics[slot as usize].role {
         owned.start_followers_at(u64::MAX - 4);
     }

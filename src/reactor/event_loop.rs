@@ -10,10 +10,14 @@
 //!
 //! Every phase has a budget; if one is used up, the next poll does not wait.
 
+mod supervision;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use self::supervision::Lives;
 use super::mailbox::{Mailbox, Parcel, Post};
 use super::system::{Readiness, System, Who};
 use crate::counters::CloseReason;
@@ -38,8 +42,11 @@ pub struct EventLoop<S: System> {
     own: usize,
     system: S,
     worker: Worker,
-    mailbox: Mailbox<S::Socket>,
+    mailbox: Arc<Mailbox<S::Socket>>,
     post: Post<S::Socket>,
+    /// Connections that this loop has to take off the post's count again.
+    counted: usize,
+    lives: Lives,
     sockets: Vec<Option<Socket<S::Socket>>>,
     /// Sockets that may be readable, in turn.
     to_read: VecDeque<ConnectionKey>,
@@ -60,6 +67,7 @@ pub struct EventLoop<S: System> {
     /// When the thread ends whatever is left; never while it is not draining.
     drain_until: Instant,
     drain_max_ms: u64,
+    /// Listeners that are open.
     listeners: usize,
 }
 
@@ -89,8 +97,10 @@ impl<S: System> EventLoop<S> {
             own,
             system,
             worker,
-            mailbox,
+            mailbox: Arc::new(mailbox),
+            lives: Lives::new(post.workers()),
             post,
+            counted: 0,
             sockets: Vec::new(),
             to_read: VecDeque::new(),
             // A connection may have come before the listener was registered.
@@ -112,20 +122,21 @@ impl<S: System> EventLoop<S> {
     /// Ticks until a drain is over.
     ///
     /// # Errors
-    /// When the operating system cannot be polled.
+    /// As [`EventLoop::tick`].
     pub fn run(&mut self) -> io::Result<()> {
         while self.tick()? {}
         Ok(())
     }
 
     /// One turn. False when a drain is over.
-    ///
-    /// # Errors
-    /// When the operating system cannot be polled.
-    pub fn tick(&mut self) -> io::Result<bool> {
+    fn turn(&mut self) -> io::Result<bool> {
         let timeout_ms = self.timeout_ms();
         self.reports.clear();
-        self.system.poll(timeout_ms, &mut self.reports)?;
+        match self.system.poll(timeout_ms, &mut self.reports) {
+            // A signal: whatever there is to report is reported by the next one.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            result => result?,
+        }
         let now = self.system.now();
         self.tick_began = now.instant;
         self.worker.begin_tick(now, self.post.connections());
@@ -133,6 +144,7 @@ impl<S: System> EventLoop<S> {
         self.take_reports();
         self.read_sockets();
         self.read_mailbox(now.instant);
+        self.drain(now.instant);
         self.accept(now.instant);
         self.timers_left = self.worker.handle_timers();
         self.send_mail();
@@ -280,24 +292,35 @@ impl<S: System> EventLoop<S> {
     }
 
     fn read_mailbox(&mut self, now: Instant) {
-        let parcels: Vec<Parcel<S::Socket>> = self.mailbox.take().collect();
-        for parcel in parcels {
+        // One by one: what is behind a letter that makes the worker panic stays in the channel.
+        let mailbox = Arc::clone(&self.mailbox);
+        for parcel in mailbox.take() {
             match parcel {
-                Parcel::Letter(from, letter) => self.worker.handle_letter(from, letter),
-                Parcel::Socket(stream, peer) => self.keep(stream, peer),
-                Parcel::Drain => self.begin_drain(now),
+                Parcel::Letter(envelope) => self.open_letter(envelope),
+                Parcel::Restarted { worker, life } => self.note_life(worker, life),
+                Parcel::Socket(stream, peer) => {
+                    self.counted += 1;
+                    self.keep(stream, peer);
+                }
+                Parcel::Drain => {
+                    self.drain_until = self.drain_until.min(now + self.drain_max_ms);
+                }
             }
         }
     }
 
-    fn begin_drain(&mut self, now: Instant) {
+    /// Begins to go away, or goes on after a panic in the middle of it.
+    fn drain(&mut self, now: Instant) {
         if self.drain_until == Instant::NEVER {
-            self.drain_until = now + self.drain_max_ms;
-            self.worker.begin_drain();
+            return;
+        }
+        self.worker.begin_drain();
+        if self.listeners > 0 {
             // What is queued in the listeners is served, and leaves last: closing them now would reset it.
             self.to_accept = (0..self.listeners).collect();
             while self.accept_some(usize::MAX, now) {}
             self.system.close_listeners();
+            self.listeners = 0;
             self.to_accept.clear();
         }
     }
@@ -310,8 +333,8 @@ impl<S: System> EventLoop<S> {
 
     /// Accepts up to `budget` connections. Whether one was accepted.
     fn accept_some(&mut self, budget: usize, now: Instant) -> bool {
-        let mut accepted = 0;
-        while accepted < budget
+        let (mut accepted, mut failed) = (0, 0);
+        while accepted < budget - failed
             && let Some(&listener) = self.to_accept.front()
         {
             match self.system.accept(listener) {
@@ -330,14 +353,14 @@ impl<S: System> EventLoop<S> {
                 }
                 // The connection that was to be accepted is gone, or the call was interrupted: the
                 // next one may be fine. An error that stays is waited out like exhaustion.
-                Err(error) if is_passing(&error) => accepted += 1,
+                Err(error) if is_passing(&error) && failed + 1 < ACCEPTS_PER_TICK => failed += 1,
                 Err(error) => {
                     self.turn_away(listener, &error, now);
                     break;
                 }
             }
         }
-        if accepted >= budget && !self.to_accept.is_empty() {
+        if accepted >= budget - failed && !self.to_accept.is_empty() {
             // A herd at one listener does not shut out those who wait at another.
             self.to_accept.rotate_right(1);
         }
@@ -363,6 +386,7 @@ impl<S: System> EventLoop<S> {
         let target = self.post.least_loaded(self.own);
         self.post.add_connection(target);
         if target == self.own {
+            self.counted += 1;
             return self.keep(stream, peer);
         }
         match self.post.send(target, Parcel::Socket(stream, peer)) {
@@ -370,6 +394,7 @@ impl<S: System> EventLoop<S> {
             Err(Parcel::Socket(stream, peer)) => {
                 self.post.remove_connection(target);
                 self.post.add_connection(self.own);
+                self.counted += 1;
                 self.keep(stream, peer);
             }
             Err(_) => unreachable!("what could not be sent comes back"),
@@ -378,10 +403,7 @@ impl<S: System> EventLoop<S> {
 
     /// Makes a connection, already counted as this worker's, one of its own.
     fn keep(&mut self, mut stream: S::Socket, peer: SocketAddr) {
-        let Some(key) = self.worker.handle_accept(peer) else {
-            self.post.remove_connection(self.own);
-            return;
-        };
+        let Some(key) = self.worker.handle_accept(peer) else { return self.uncount() };
         let registered = self.system.register(&mut stream, key);
         let slot = key.slot as usize;
         if slot >= self.sockets.len() {
@@ -397,17 +419,25 @@ impl<S: System> EventLoop<S> {
         }
     }
 
+    /// A connection that was counted as this worker's is gone.
+    fn uncount(&mut self) {
+        self.counted -= 1;
+        self.post.remove_connection(self.own);
+    }
+
     fn send_mail(&mut self) {
+        self.tell_of_restart();
         let mut rung = 0_u128;
         let mut refused = 0;
         // What comes back is followed by mail for another worker: a full channel holds up only itself.
         while refused < self.post.workers()
             && let Some((worker, letter)) = self.worker.poll_letter()
         {
-            match self.post.send(worker, Parcel::Letter(self.own, letter)) {
+            let envelope = self.lives.seal(self.own, worker, letter);
+            match self.post.send(worker, Parcel::Letter(envelope)) {
                 Ok(()) => rung |= 1 << (worker % 128),
-                Err(Parcel::Letter(_, letter)) => {
-                    self.give_back(worker, letter);
+                Err(Parcel::Letter(envelope)) => {
+                    self.give_back(worker, envelope.letter);
                     refused += 1;
                 }
                 Err(_) => unreachable!("what could not be sent comes back"),
@@ -472,7 +502,7 @@ impl<S: System> EventLoop<S> {
     fn close_sockets(&mut self, now: Instant) {
         while let Some((key, reason, peer)) = self.worker.poll_closed() {
             self.close_log.note(now, peer, reason);
-            self.post.remove_connection(self.own);
+            self.uncount();
             if let Some(socket) = socket(&mut self.sockets, key) {
                 if reason == CloseReason::WriteTimeout {
                     // The kernel would hold what the peer does not take, and who knows for how long; and

@@ -15,12 +15,33 @@ use crate::worker::Letter;
 /// What a worker's thread is sent.
 #[derive(Debug)]
 pub enum Parcel<S> {
-    /// A letter from another worker, whose number comes first.
-    Letter(usize, Letter),
+    /// A letter from another worker.
+    Letter(Envelope),
+    /// A worker has panicked and begun another life.
+    Restarted {
+        /// Its number.
+        worker: usize,
+        /// Its present life.
+        life: u32,
+    },
     /// An accepted connection, handed over. Its sender has counted it as the receiver's.
     Socket(S, SocketAddr),
     /// Begin to go away.
     Drain,
+}
+
+/// A letter, and between which lives of two workers it goes. A worker's lives are counted: each ends with
+/// a panic. What was written to an earlier one is not for the present one to read.
+#[derive(Debug)]
+pub struct Envelope {
+    /// The sender's number.
+    pub from: usize,
+    /// The life in which it was sent.
+    pub from_life: u32,
+    /// The life of the receiver that it is meant for.
+    pub to_life: u32,
+    /// The letter.
+    pub letter: Letter,
 }
 
 /// The way to one worker.

@@ -112,10 +112,7 @@ impl System for MioSystem {
     fn poll(&mut self, timeout_ms: Option<u64>, reports: &mut Vec<Readiness>) -> io::Result<()> {
         let timeout_ms = timeout_ms.map(|ms| ms.min(POLL_MS_MAX));
         self.pace.wait(timeout_ms);
-        match self.poll.poll(&mut self.events, timeout_ms.map(Duration::from_millis)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            result => result?,
-        }
+        self.poll.poll(&mut self.events, timeout_ms.map(Duration::from_millis))?;
         reports.extend(self.events.iter().map(|event| Readiness {
             who: Self::who(event.token()),
             readable: event.is_readable(),

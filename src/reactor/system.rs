@@ -38,7 +38,7 @@ pub trait System {
     type Socket;
 
     /// Waits for readiness, at most `timeout_ms` milliseconds (`None`: for as long as it takes), and
-    /// appends what there is to `reports`.
+    /// appends what there is to `reports`. It may be interrupted, and loses nothing by that.
     fn poll(&mut self, timeout_ms: Option<u64>, reports: &mut Vec<Readiness>) -> io::Result<()>;
 
     /// Reads both clocks.

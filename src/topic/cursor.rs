@@ -39,6 +39,9 @@ pub struct Position {
 }
 
 impl Position {
+    /// A position that is good in no log.
+    pub const NOWHERE: Self = Self { epoch: Epoch::NONE, sequence: 0 };
+
     /// Appends the position's text, at most 28 bytes.
     pub fn encode(self, out: &mut String) {
         for character in (0..EPOCH_CHARACTERS).rev() {

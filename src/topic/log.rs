@@ -64,9 +64,9 @@ impl Log {
         Self { epoch, life, is_replica, first_seq, entries, bytes: 0, encoded_bytes: 0 }
     }
 
-    /// The same for a log that is supplied with the messages of another one.
-    pub fn replica(epoch: Epoch, first_seq: u64) -> Self {
-        Self { is_replica: true, ..Self::new(epoch, first_seq) }
+    /// An empty log that will be supplied with the messages of another one. [`Log::reset`] says which.
+    pub fn replica() -> Self {
+        Self { is_replica: true, ..Self::new(Epoch::NONE, 1) }
     }
 
     /// Begins another epoch: everything is forgotten, the next message is `first_seq`.
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_replica_does_not_count_the_payloads_of_its_owner() {
-        let mut replica = Log::replica(Epoch::from_random(9), 1);
+        let mut replica = Log::replica();
         replica.append(message(100_000), Instant::default());
         assert_eq!(replica.memory_bytes(), OVERHEAD_BYTES);
         replica.reset(Epoch::from_random(8), 1);

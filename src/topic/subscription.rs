@@ -1,6 +1,6 @@
 //! A cursor on one log, as a live subscription keeps it.
 
-use super::cursor::{Epoch, Position, Start};
+use super::cursor::{Position, Start};
 use super::log::Log;
 use super::topics::TopicId;
 
@@ -91,7 +91,7 @@ impl Edge {
         if self.life == log.life() {
             Position { epoch: log.epoch(), sequence: self.next - 1 }
         } else {
-            Position { epoch: Epoch::NONE, sequence: 0 }
+            Position::NOWHERE
         }
     }
 }
@@ -100,7 +100,7 @@ impl Edge {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::cursor::Cursor;
+    use super::super::cursor::{Cursor, Epoch};
     use super::super::log::Retention;
     use super::super::message::Message;
     use super::*;

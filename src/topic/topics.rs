@@ -16,7 +16,7 @@ use crate::time::Now;
 pub struct TopicId(pub u32);
 
 /// Which request of which connection an answer belongs to.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
     /// Who asked.
     pub connection: ConnectionKey,
@@ -35,6 +35,9 @@ pub enum Refusal {
     LargerThanLog,
     /// There is no such topic.
     NoSuchTopic,
+    /// The worker that has the topic panicked before it had answered: whether it did what it was asked,
+    /// nobody knows.
+    OwnerFailed,
 }
 
 /// The end of a publish (the message's position) or of a deletion (the new epoch's beginning).

@@ -40,7 +40,8 @@ pub(super) struct Scrapes {
 #[derive(Debug)]
 struct Scrape {
     connection: ConnectionKey,
-    missing: usize,
+    /// Workers that have not sent their numbers.
+    missing: Vec<usize>,
     counters: Counters,
     gauges: HubGauges,
     /// Connections of each worker.
@@ -52,6 +53,11 @@ impl Scrapes {
         Self { workers, own, scrapes: Vec::new(), letters: VecDeque::new() }
     }
 
+    /// The number of the worker that asks.
+    pub(super) const fn own(&self) -> usize {
+        self.own
+    }
+
     /// Asks all other workers for their numbers.
     pub(super) fn begin(
         &mut self,
@@ -61,11 +67,13 @@ impl Scrapes {
     ) {
         let mut connections = vec![0; self.workers];
         connections[self.own] = counters.connections();
-        let (counters, gauges, missing) = (counters.clone(), *gauges, self.workers - 1);
-        self.scrapes.push(Scrape { connection, missing, counters, gauges, connections });
-        for worker in (0..self.workers).filter(|&worker| worker != self.own) {
+        let others = (0..self.workers).filter(|&worker| worker != self.own);
+        let missing: Vec<usize> = others.collect();
+        for &worker in &missing {
             self.letters.push_back((worker, Letter::MetricsWanted { connection }));
         }
+        let (counters, gauges) = (counters.clone(), *gauges);
+        self.scrapes.push(Scrape { connection, missing, counters, gauges, connections });
     }
 
     /// Another worker's numbers.
@@ -77,16 +85,25 @@ impl Scrapes {
         gauges: &HubGauges,
     ) {
         if let Some(scrape) = self.scrapes.iter_mut().find(|one| one.connection == connection) {
-            scrape.missing -= 1;
+            scrape.missing.retain(|&worker| worker != from);
             scrape.connections[from] = counters.connections();
             scrape.counters.add(counters);
             scrape.gauges.add(gauges);
         }
     }
 
+    /// A worker has begun anew: it knows nothing of what it was asked.
+    pub(super) fn ask_again(&mut self, worker: usize) {
+        self.letters.retain(|(to, _)| *to != worker);
+        for scrape in self.scrapes.iter().filter(|scrape| scrape.missing.contains(&worker)) {
+            let connection = scrape.connection;
+            self.letters.push_back((worker, Letter::MetricsWanted { connection }));
+        }
+    }
+
     /// The next answer that is complete.
     pub(super) fn poll_text(&mut self) -> Option<(ConnectionKey, String)> {
-        let index = self.scrapes.iter().position(|scrape| scrape.missing == 0)?;
+        let index = self.scrapes.iter().position(|scrape| scrape.missing.is_empty())?;
         let scrape = self.scrapes.swap_remove(index);
         Some((
             scrape.connection,

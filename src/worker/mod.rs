@@ -7,6 +7,7 @@
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 mod metrics;
+mod restart;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -26,6 +27,7 @@ use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::connection::{Connection, Context, Surplus};
 use crate::counters::{CloseReason, Counters};
+use crate::fuse::Place;
 use crate::hub::Hub;
 use crate::key::ConnectionKey;
 use crate::limits::{REFUSING_CONNECTIONS_MAX, TIMERS_PER_TICK};
@@ -84,6 +86,11 @@ impl Worker {
     /// own `random`.
     pub fn new(config: Arc<Config>, id: usize, hash_seed: u64, mut random: Rng) -> Self {
         let hub = Hub::new(&config, id, hash_seed, random.fork());
+        let scrapes = Scrapes::new(config.workers, id);
+        Self::with_hub(config, hub, scrapes, random)
+    }
+
+    fn with_hub(config: Arc<Config>, hub: Hub, scrapes: Scrapes, random: Rng) -> Self {
         Self {
             now: Now::default(),
             hub,
@@ -102,7 +109,7 @@ impl Worker {
             shutdowns: Vec::new(),
             resumed: Vec::new(),
             metrics_wanted: Vec::new(),
-            scrapes: Scrapes::new(config.workers, id),
+            scrapes,
             date: String::new(),
             goodbyes: None,
             config,
@@ -155,6 +162,7 @@ impl Worker {
             // It was waiting to be accepted when the drain began: it is served, and leaves last.
             goodbyes.insert(0, (self.now.instant + self.config.limits.drain_spread_ms, key));
         }
+        self.config.fuse.pass(Place::Accept);
         self.settle(key);
         Some(key)
     }
@@ -204,6 +212,7 @@ impl Worker {
 
     /// A letter from another worker.
     pub fn handle_letter(&mut self, from: usize, letter: Letter) {
+        self.config.fuse.pass(Place::Letter);
         match letter {
             Letter::Hub(mail) => {
                 self.hub.handle_mail(self.now, from, mail);
@@ -258,6 +267,7 @@ impl Worker {
                 break;
             }
             let Some(slot) = self.timers.poll(now) else { break };
+            self.config.fuse.pass(Place::Timer);
             if let Some(entry) = self.connections.get(slot as usize) {
                 let key = ConnectionKey { slot, generation: entry.generation };
                 self.with(key, Connection::handle_deadline);
@@ -267,6 +277,7 @@ impl Worker {
             && goodbyes.last().is_some_and(|(when, _)| *when <= now)
         {
             if let Some((_, key)) = goodbyes.pop() {
+                self.config.fuse.pass(Place::Drain);
                 self.with(key, Connection::drain);
             }
         }
@@ -285,6 +296,7 @@ impl Worker {
         if self.goodbyes.is_some() {
             return;
         }
+        self.config.fuse.pass(Place::Drain);
         let window =
             self.config.limits.drain_spread_ms.min(self.clients as u64 * DRAIN_MS_PER_CLIENT);
         let mut goodbyes = Vec::with_capacity(self.connections.len());
@@ -335,6 +347,7 @@ impl Worker {
 
     fn next_delivery(&mut self) -> Option<ConnectionKey> {
         while let Some(slot) = self.hub.poll_delivery() {
+            self.config.fuse.pass(Place::FanOut);
             let entry = &self.connections[slot as usize];
             if entry.connection.wants_news() {
                 return Some(ConnectionKey { slot, generation: entry.generation });

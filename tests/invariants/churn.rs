@@ -8,7 +8,7 @@ use crate::world::{Client, Weather, World};
 use crate::{ask, config};
 
 /// Something that a client may send: wrong, right, or right but cut short.
-fn traffic(random: &mut Rng) -> Vec<u8> {
+pub(crate) fn traffic(random: &mut Rng) -> Vec<u8> {
     let topic = format!("t{}", random.u8(0..6));
     let path = format!("/topics/{topic}");
     let mut bytes = match random.u8(0..16) {
@@ -132,14 +132,20 @@ fn churn(seed: u64, workers: usize) {
         world.pass(15_000);
         world.settle();
     }
+    assert_nothing_left(&mut world, &what);
+}
+
+/// Everybody has left, and what is remembered has grown old.
+pub(crate) fn assert_nothing_left(world: &mut World, what: &str) {
     assert_eq!(world.open(), 0, "every socket is closed: {what}");
-    for worker in 0..workers {
+    assert_eq!(world.post.connections(), 0, "and counted so: {what}");
+    for worker in 0..world.workers() {
         world.tick(worker);
         let timeout = world.polls(worker).timeout_ms;
         assert_eq!(timeout, None, "no timer is left at worker {worker}: {what}");
     }
     let scraper = world.connect(0);
-    let answer = ask(&mut world, scraper, &get("/metrics"), 1).remove(0);
+    let answer = ask(world, scraper, &get("/metrics"), 1).remove(0);
     let text = String::from_utf8(answer.body).expect("text");
     assert_eq!(metric(&text, "tidings_connections"), 1, "the one that asks: {what}");
     for wire in ["poll", "sse", "ndjson", "websocket"] {
@@ -240,7 +246,7 @@ fn a_whole_batch_is_carried_out_though_its_client_has_closed_its_side() {
 }
 
 #[test]
-fn attack_131_223_reports_about_a_connection_that_is_gone_do_not_reach_the_one_in_its_slot() {
+fn attack_131_220_223_reports_about_a_connection_that_is_gone_do_not_reach_the_one_in_its_slot() {
     let mut world = World::new(config(1, |_| ()), Weather::FAIR, 1);
     let first = world.connect(0);
     world.settle();

@@ -153,6 +153,8 @@ pub(crate) struct Reader {
     is_open: bool,
     content: Vec<u8>,
     pub(crate) bytes_read: usize,
+    /// The id of each message, where the wire says it.
+    pub(crate) ids: Vec<String>,
     /// The stream has come to its regular end.
     pub(crate) ended: bool,
 }
@@ -160,7 +162,8 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn new(wire: Wire) -> Self {
         let (bytes, content) = (Vec::new(), Vec::new());
-        Self { wire, bytes, is_open: false, content, bytes_read: 0, ended: false }
+        let ids = Vec::new();
+        Self { wire, bytes, is_open: false, content, bytes_read: 0, ids, ended: false }
     }
 
     /// Takes bytes, gives what they complete.
@@ -199,7 +202,10 @@ impl Reader {
             match values("event:").first() {
                 Some(&"tidings:gap") => told.push(gap(&data)),
                 Some(name) => told.push(Told::Other((*name).to_owned())),
-                None if !values("data:").is_empty() => told.push(Told::Message(data)),
+                None if !values("data:").is_empty() => {
+                    self.ids.extend(values("id:").first().map(|&id| id.to_owned()));
+                    told.push(Told::Message(data));
+                }
                 None if !values("retry:").is_empty() => told.push(Told::Open),
                 None => (),
             }
@@ -213,7 +219,7 @@ impl Reader {
             let line: Vec<u8> = self.content.drain(..=end).collect();
             let line = std::str::from_utf8(&line).expect("a line is UTF-8").trim_end();
             if !line.is_empty() {
-                told.push(object(line));
+                told.push(object(line, &mut self.ids));
             }
         }
         told
@@ -235,7 +241,7 @@ impl Reader {
             let Some(payload) = self.bytes.get(header..header + length) else { break };
             let text = || std::str::from_utf8(payload).expect("text is UTF-8");
             match (first & 0x0f, self.wire) {
-                (1, Wire::Json) => told.push(object(text())),
+                (1, Wire::Json) => told.push(object(text(), &mut self.ids)),
                 (1, _) => told.push(Told::Message(text().to_owned())),
                 (8, _) => {
                     let code =
@@ -258,10 +264,13 @@ fn gap(json: &str) -> Told {
     Told::Gap(value["count"].as_u64())
 }
 
-fn object(json: &str) -> Told {
+fn object(json: &str, ids: &mut Vec<String>) -> Told {
     let value: Value = serde_json::from_str(json).expect("JSON");
     match value["type"].as_str() {
-        None => Told::Message(value["data"].as_str().expect("text").to_owned()),
+        None => {
+            ids.push(value["id"].as_str().expect("an id").to_owned());
+            Told::Message(value["data"].as_str().expect("text").to_owned())
+        }
         Some("gap") => gap(json),
         Some("open") => Told::Open,
         Some(other) => Told::Other(other.to_owned()),

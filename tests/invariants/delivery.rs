@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use tidings::key::ConnectionKey;
 use tidings::limits::{CREDIT_MESSAGES, FOLLOWER_STALL_MS};
-use tidings::reactor::Parcel;
+use tidings::reactor::{Envelope, Parcel};
 use tidings::worker::Letter;
 
 use crate::client::{Reader, Told, Wire, get, publish, take_answers};
@@ -343,7 +343,7 @@ fn who_never_reads_holds_up_nobody_else() {
 }
 
 #[test]
-fn a_worker_that_stands_still_holds_up_nobody_on_the_others_for_longer_than_its_time() {
+fn attack_208_a_worker_that_stands_still_holds_up_nobody_on_the_others_for_longer_than_its_time() {
     let tested = (0..6).filter(|&seed| beside_a_worker_that_stands_still(seed)).count();
     assert!(tested >= 2, "the topic was the stuck worker's too often");
 }
@@ -392,7 +392,7 @@ fn beside_a_worker_that_stands_still(seed: u64) -> bool {
 }
 
 #[test]
-fn a_full_mailbox_of_one_worker_holds_up_no_mail_to_the_others() {
+fn attack_208_a_full_mailbox_of_one_worker_holds_up_no_mail_to_the_others() {
     let mut world = World::new(config(4, |_| ()), Weather::FAIR, 1);
     let clients: Vec<Client> = (0..4).map(|worker| world.connect(worker)).collect();
     world.settle();
@@ -402,7 +402,10 @@ fn a_full_mailbox_of_one_worker_holds_up_no_mail_to_the_others() {
     let connection = ConnectionKey { slot: 99, generation: 99 };
     for stuck in [2, 3] {
         world.stalled[stuck] = true;
-        let letter = || Parcel::Letter(0, Letter::MetricsWanted { connection });
+        let letter = || {
+            let letter = Letter::MetricsWanted { connection };
+            Parcel::Letter(Envelope { from: 0, from_life: 0, to_life: 0, letter })
+        };
         while world.post.send(stuck, letter()).is_ok() {}
     }
     // This client waits for the numbers of all workers, and others for topics of the stuck ones.

@@ -15,12 +15,17 @@ mod binary;
 mod churn;
 mod client;
 mod clocks;
+mod crowd;
 mod delivery;
 #[allow(dead_code, unreachable_pub, reason = "the attacks use the rest")]
 #[path = "../support/event_source.rs"]
 mod event_source;
+mod faults;
 mod memory;
+mod net;
 mod pace;
+mod panic_storm;
+mod panics;
 mod races;
 mod stalls;
 mod turns;

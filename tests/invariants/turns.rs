@@ -8,7 +8,7 @@ use crate::world::{Client, Weather, World};
 use crate::{ask, config};
 
 #[test]
-fn reading_that_stopped_because_the_output_was_full_goes_on_without_another_report() {
+fn attack_222_reading_that_stopped_because_the_output_was_full_goes_on_without_another_report() {
     let weather = Weather { window: 1_000, ..Weather::FAIR };
     let mut world = World::new(config(1, |limits| limits.outbox_bytes_max = 4_000), weather, 1);
     let client = world.connect(0);
@@ -119,7 +119,7 @@ fn a_large_message_arrives_whole_in_whatever_pieces() {
 }
 
 #[test]
-fn bytes_that_were_queued_while_nothing_could_be_written_are_sent_when_it_can() {
+fn attack_222_bytes_that_were_queued_while_nothing_could_be_written_are_sent_when_it_can() {
     for wire in Wire::ALL {
         let weather = Weather { window: 400, ..Weather::FAIR };
         let mut world = World::new(config(1, |_| ()), weather, 1);
@@ -146,7 +146,7 @@ fn bytes_that_were_queued_while_nothing_could_be_written_are_sent_when_it_can() 
 }
 
 #[test]
-fn spurious_reports_change_nothing() {
+fn attack_220_spurious_reports_change_nothing() {
     let mut world = World::new(config(1, |_| ()), Weather::FAIR, 1);
     let client = world.connect(0);
     world.send(client, Wire::Sse.request("/topics/t"));
@@ -168,7 +168,8 @@ fn spurious_reports_change_nothing() {
 }
 
 #[test]
-fn when_the_descriptors_run_out_accepting_is_tried_now_and_then_and_when_one_comes_free() {
+fn attack_215_when_the_descriptors_run_out_accepting_is_tried_now_and_then_and_when_one_comes_free()
+{
     let weather = Weather { descriptors: 5, ..Weather::FAIR };
     let mut world = World::new(config(1, |_| ()), weather, 1);
     let clients: Vec<Client> = (0..5).map(|_| world.connect(0)).collect();
@@ -245,7 +246,7 @@ fn a_worker_without_work_sleeps() {
 }
 
 #[test]
-fn a_herd_is_accepted_in_portions_and_those_who_are_here_are_served_between() {
+fn attack_224_a_herd_is_accepted_in_portions_and_those_who_are_here_are_served_between() {
     let mut world = World::new(config(1, |_| ()), Weather::FAIR, 1);
     let early = world.connect(0);
     world.settle();

@@ -9,7 +9,7 @@ use tidings::config::Config;
 use tidings::hub::{Hub, Mail};
 use tidings::key::ConnectionKey;
 use tidings::limits::{CREDIT_MESSAGES, Limits};
-use tidings::reactor::{Mailbox, Parcel, Post, connect};
+use tidings::reactor::{Envelope, Mailbox, Parcel, Post, connect};
 use tidings::time::{Instant, Now};
 use tidings::topic::{Message, Publishing, Ticket, TopicId, TopicName, Topics as _, View};
 use tidings::worker::Letter;
@@ -50,7 +50,8 @@ impl Side {
     fn parcel(&mut self, mail: Mail) -> Parcel<()> {
         self.lent += i64::from(matches!(mail, Mail::Append { .. }));
         assert!(self.lent <= i64::from(CREDIT_MESSAGES), "no more than there is credit for");
-        Parcel::Letter(self.own, Letter::Hub(mail))
+        let letter = Letter::Hub(mail);
+        Parcel::Letter(Envelope { from: self.own, from_life: 0, to_life: 0, letter })
     }
 
     /// As `EventLoop::send_mail`. Whether everything was sent.
@@ -62,7 +63,8 @@ impl Side {
             let parcel = self.parcel(mail);
             if when_full == WhenFull::Wait {
                 self.post.send_and_wait(other, parcel);
-            } else if let Err(Parcel::Letter(_, Letter::Hub(mail))) = self.post.send(other, parcel)
+            } else if let Err(Parcel::Letter(Envelope { letter: Letter::Hub(mail), .. })) =
+                self.post.send(other, parcel)
             {
                 self.lent -= i64::from(is_append);
                 self.hub.give_back(other, mail);
@@ -79,7 +81,9 @@ impl Side {
     fn read_mail(&mut self) {
         let parcels: Vec<Parcel<()>> = self.mailbox.take().collect();
         for parcel in parcels {
-            let Parcel::Letter(from, Letter::Hub(mail)) = parcel else { panic!("only mail") };
+            let Parcel::Letter(Envelope { from, letter: Letter::Hub(mail), .. }) = parcel else {
+                panic!("only mail")
+            };
             if let Mail::Credit { units } = mail {
                 self.lent -= i64::from(units);
             }

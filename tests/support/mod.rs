@@ -52,9 +52,20 @@ impl Server {
     /// The same, with a log at this level.
     pub fn start_logging(workers: usize, flags: &[&str], level: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command.env_clear().env("RUST_LOG", level);
+        Self::spawn(command, workers, flags)
+    }
+
+    /// A server under a limit of the shell's, such as `-n 64`.
+    pub fn start_limited(limit: &str, workers: usize, flags: &[&str]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        let run = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        command.env_clear().args(["-c", &run, env!("CARGO_BIN_EXE_tidings")]);
+        Self::spawn(command, workers, flags)
+    }
+
+    fn spawn(mut command: Command, workers: usize, flags: &[&str]) -> Self {
         command
-            .env_clear()
-            .env("RUST_LOG", level)
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
             .args(flags)
             .stdin(Stdio::null())
@@ -95,11 +106,6 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// The process, for what the kernel says of it.
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     pub fn client(&self) -> Client {
@@ -224,6 +230,11 @@ impl Server {
         panic!("never: {what}");
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Bytes of memory that the process has resident.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -282,6 +293,9 @@ impl Drop for Server {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // It survives a panic; no test does.
+        let panicked = self.log.iter().find(|line| line.contains("panicked"));
+        assert!(panicked.is_none() || thread::panicking(), "{panicked:?}");
     }
 }
 

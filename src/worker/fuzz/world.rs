@@ -105,7 +105,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(workers: usize) -> Self {
         let origins = Origins::Listed(vec!["http://b".to_owned()]);
-        let config = Arc::new(Config { limits: limits(), connections_max: 10, workers, origins });
+        let config = Config { limits: limits(), connections_max: 10, workers, ..Config::default() };
+        let config = Arc::new(Config { origins, ..config });
         let mut random = Rng::with_seed(7);
         let workers =
             (0..workers).map(|id| Worker::new(Arc::clone(&config), id, 1, random.fork())).collect();
