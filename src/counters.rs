@@ -181,8 +181,8 @@ impl Counters {
     /// What is left of the numbers after a panic: whatever was open is closed, and gauges are 0.
     #[must_use]
     pub fn after_panic(&self) -> Self {
-        let (subscriptions, body_bytes, outbox_bytes) = ([0; Wire::COUNT], 0, 0);
-        let mut counters = Self { subscriptions, body_bytes, outbox_bytes, ..self.clone() };
+        let subscriptions = [0; Wire::COUNT];
+        let mut counters = Self { subscriptions, body_bytes: 0, outbox_bytes: 0, ..self.clone() };
         counters.connections_closed[CloseReason::WorkerFailed as usize] += self.connections();
         counters.restarts += 1;
         counters

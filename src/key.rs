@@ -4,7 +4,7 @@
 ///
 /// A stale key (in a readiness report, a timer or a reply from another worker) finds a higher
 /// generation in its slot and is ignored.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionKey {
     /// Index in the worker's slab.
     pub slot: u32,

@@ -39,8 +39,8 @@ pub struct Limits {
     /// Fields in a request head (at most 128)
     #[arg(long, env = "TIDINGS_FIELDS_MAX", value_name = "N", default_value = "100", value_parser = clap::value_parser!(u16).range(1..=128))]
     pub fields_max: u16,
-    /// Bytes of a published payload
-    #[arg(long, env = "TIDINGS_BODY_BYTES_MAX", value_name = "SIZE", default_value = "1M", value_parser = parse_size)]
+    /// Bytes of a published payload (at most 1G)
+    #[arg(long, env = "TIDINGS_BODY_BYTES_MAX", value_name = "SIZE", default_value = "1M", value_parser = parse_message_size)]
     pub body_bytes_max: usize,
     /// Bytes of an unwanted body that are read and dropped before the connection is closed instead
     #[arg(long, env = "TIDINGS_DROP_BYTES_MAX", value_name = "SIZE", default_value = "64K", value_parser = parse_size)]
@@ -89,8 +89,8 @@ pub struct Limits {
     #[arg(long = "linger", env = "TIDINGS_LINGER", value_name = "SECONDS", default_value = "2", value_parser = parse_seconds, help_heading = "Limits: answers and streams")]
     pub linger_ms: u64,
 
-    /// Bytes of one WebSocket message from a client
-    #[arg(long, env = "TIDINGS_WEBSOCKET_MESSAGE_BYTES_MAX", value_name = "SIZE", default_value = "64K", value_parser = parse_size, help_heading = "Limits: WebSocket")]
+    /// Bytes of one WebSocket message from a client (at most 1G)
+    #[arg(long, env = "TIDINGS_WEBSOCKET_MESSAGE_BYTES_MAX", value_name = "SIZE", default_value = "64K", value_parser = parse_message_size, help_heading = "Limits: WebSocket")]
     pub websocket_message_bytes_max: usize,
     /// Frames of one WebSocket message
     #[arg(long, env = "TIDINGS_WEBSOCKET_FRAGMENTS_MAX", value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits: WebSocket")]
@@ -256,6 +256,13 @@ fn parse_size(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "give a size of at least 1, such as 4096, 64K, 1M or 2G".to_owned())
 }
 
+/// A size of at most 1G: lengths of messages, encoded, are counted in 32 bits.
+fn parse_message_size(text: &str) -> Result<usize, String> {
+    let size = parse_size(text)?;
+    let fits = size <= 1 << 30;
+    fits.then_some(size).ok_or_else(|| "give at most 1G: no message can be larger".to_owned())
+}
+
 /// Seconds with an optional fraction, in milliseconds; 1 ms to 10 years.
 fn parse_seconds(text: &str) -> Result<u64, String> {
     let seconds: f64 = text.parse().map_err(|_| "give seconds, such as 15 or 0.5".to_owned())?;
@@ -277,6 +284,12 @@ mod tests {
         for bad in ["", "0", "K", "-1", "1T", "1.5M", "99999999999999999999", "9999999999999G"] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn no_message_can_be_larger_than_its_length_can_be_counted() {
+        assert_eq!(parse_message_size("1G"), Ok(1 << 30));
+        assert!(parse_message_size("1073741825").is_err());
     }
 
     #[test]

@@ -66,6 +66,10 @@ impl Connection {
     ) -> Result<(), Problem> {
         let topics = parse_names(topics)?;
         let most = usize::from(context.config.limits.topics_per_connection);
+        if topics.len() > most {
+            // Not worth comparing thousands of names with those that are there.
+            return Err(TOO_MANY_TOPICS);
+        }
         let Phase::WebSocket(websocket) = &mut self.phase else { return Ok(()) };
         let subscription = &mut websocket.subscription;
         let fresh = topics.iter().filter(|topic| !subscription.has(context, topic)).count();

@@ -6,6 +6,7 @@
 
 #[cfg(any(test, fuzzing))]
 mod fuzz;
+mod goodbyes;
 mod metrics;
 mod restart;
 
@@ -22,6 +23,7 @@ use slab::Slab;
 pub use self::fuzz::{fuzz_batch, fuzz_connection};
 pub use self::metrics::Letter;
 
+use self::goodbyes::Goodbyes;
 use self::metrics::Scrapes;
 use crate::addresses::Addresses;
 use crate::config::Config;
@@ -33,9 +35,6 @@ use crate::key::ConnectionKey;
 use crate::limits::{REFUSING_CONNECTIONS_MAX, TIMERS_PER_TICK};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
-
-/// Milliseconds by which each client widens the window over which a drain says goodbye.
-const DRAIN_MS_PER_CLIENT: u64 = 10;
 
 /// The connections, timers and topics of one thread.
 #[derive(Debug)]
@@ -66,7 +65,7 @@ pub struct Worker {
     scrapes: Scrapes,
     date: String,
     /// When each connection is said goodbye to, the latest first; `None` while not draining.
-    goodbyes: Option<Vec<(Instant, ConnectionKey)>>,
+    goodbyes: Option<Goodbyes>,
 }
 
 #[derive(Debug)]
@@ -159,8 +158,7 @@ impl Worker {
         let slot = u32::try_from(self.connections.insert(entry)).expect("connections fit 32 bits");
         let key = ConnectionKey { slot, generation };
         if let Some(goodbyes) = &mut self.goodbyes {
-            // It was waiting to be accepted when the drain began: it is served, and leaves last.
-            goodbyes.insert(0, (self.now.instant + self.config.limits.drain_spread_ms, key));
+            goodbyes.add_late(&mut self.random, key);
         }
         self.config.fuse.pass(Place::Accept);
         self.settle(key);
@@ -273,12 +271,14 @@ impl Worker {
                 self.with(key, Connection::handle_deadline);
             }
         }
-        while let Some(goodbyes) = &mut self.goodbyes
-            && goodbyes.last().is_some_and(|(when, _)| *when <= now)
-        {
-            if let Some((_, key)) = goodbyes.pop() {
-                self.config.fuse.pass(Place::Drain);
-                self.with(key, Connection::drain);
+        for said in 0.. {
+            let due = self.goodbyes.as_mut().and_then(|goodbyes| goodbyes.poll(now));
+            let Some(key) = due else { break };
+            self.config.fuse.pass(Place::Drain);
+            self.with(key, Connection::drain);
+            if said == TIMERS_PER_TICK {
+                left = true;
+                break;
             }
         }
         left
@@ -286,8 +286,7 @@ impl Worker {
 
     /// When something is due next.
     pub fn next_deadline(&self) -> Instant {
-        let goodbye = self.goodbyes.as_ref().and_then(|goodbyes| goodbyes.last());
-        let goodbye = goodbye.map_or(Instant::NEVER, |(when, _)| *when);
+        let goodbye = self.goodbyes.as_ref().map_or(Instant::NEVER, Goodbyes::next);
         self.timers.next_deadline().min(self.hub.next_deadline()).min(goodbye)
     }
 
@@ -297,14 +296,12 @@ impl Worker {
             return;
         }
         self.config.fuse.pass(Place::Drain);
-        let window =
-            self.config.limits.drain_spread_ms.min(self.clients as u64 * DRAIN_MS_PER_CLIENT);
-        let mut goodbyes = Vec::with_capacity(self.connections.len());
+        let spread_ms = self.config.limits.drain_spread_ms;
+        let mut goodbyes = Goodbyes::begin(self.now.instant, spread_ms, self.clients);
         for (slot, entry) in &self.connections {
             let key = ConnectionKey { slot: slot as u32, generation: entry.generation };
-            goodbyes.push((self.now.instant + self.random.u64(..=window), key));
+            goodbyes.add(&mut self.random, key);
         }
-        goodbyes.sort_unstable_by_key(|(when, _)| std::cmp::Reverse(*when));
         self.goodbyes = Some(goodbyes);
     }
 

@@ -152,7 +152,7 @@ pub(crate) fn assert_nothing_left(world: &mut World, what: &str) {
         let name = format!("tidings_subscriptions{{wire=\"{wire}\"}}");
         assert_eq!(metric(&text, &name), 0, "{name}: {what}");
     }
-    for name in ["body_bytes", "mail_waiting", "log_bytes", "topics", "replicas"] {
+    for name in ["body_bytes", "outbox_bytes", "mail_waiting", "log_bytes", "topics", "replicas"] {
         assert_eq!(metric(&text, &format!("tidings_{name}")), 0, "{name}: {what}");
     }
     assert!(metric(&text, "tidings_messages_published_total") > 0, "something happened: {what}");

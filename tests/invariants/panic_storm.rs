@@ -4,6 +4,7 @@ use fastrand::Rng;
 use tidings::fuse::Place;
 use tidings::limits::{PANICS_MAX, PANICS_WINDOW_MS};
 
+use crate::churn::assert_nothing_left;
 use crate::client::{get, metric};
 use crate::crowd::{Crowd, TOPICS};
 use crate::world::{Weather, World};
@@ -135,8 +136,14 @@ impl Storm {
         let counted = metric(&text, "tidings_worker_restarts_total");
         assert_eq!(counted, restarts as u64, "{what}");
         self.crowd.leave(world);
+        world.reset(scraper);
         world.settle();
-        assert_eq!((world.open(), world.post.connections()), (1, 1), "{what}");
+        // Messages and topics grow old.
+        for _ in 0..3 {
+            world.pass(FOREVER_MS);
+            world.settle();
+        }
+        assert_nothing_left(world, &what);
     }
 }
 

@@ -35,7 +35,7 @@ fn clause_17_1_retry_after_is_whole_seconds_within_the_window() {
 #[test]
 fn clause_17_1_refused_streams_and_websockets_are_told_random_times() {
     let server = Server::start(&["--topics-max", "1"]);
-    let _listener = server.listen_to_all();
+    let _listeners = server.listen_to_all();
     let events = |_| server.event_stream("/topics/b").event().retry.unwrap();
     assert_spread(&(0..20).map(events).collect::<Vec<_>>());
     let lines = |_| server.ndjson("/topics/b").json_line()["retry_ms"].as_u64().unwrap();

@@ -145,7 +145,7 @@ fn clause_9_5_too_many_connections_is_200_with_retry_refused_and_a_clean_end() {
 #[test]
 fn clause_9_5_topics_at_their_cap_is_200_with_retry_refused_and_a_clean_end() {
     for_workers(&["--topics-max", "4"], |server| {
-        let _listener = server.listen_to_all();
+        let _listeners = server.listen_to_all();
         let mut refused = 0;
         for topic in TOPICS {
             let mut stream = server.event_stream(&format!("/topics/{topic}"));

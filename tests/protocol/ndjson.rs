@@ -79,7 +79,7 @@ fn clause_10_2_and_10_3_a_temporary_refusal_is_a_line_and_a_clean_end() {
 #[test]
 fn clause_10_3_topics_at_their_cap_is_a_line_and_a_clean_end() {
     for_workers(&["--topics-max", "4"], |server| {
-        let _listener = server.listen_to_all();
+        let _listeners = server.listen_to_all();
         for topic in TOPICS {
             let mut stream = server.ndjson(&format!("/topics/{topic}"));
             assert_eq!(stream.json_line()["type"], "refused");

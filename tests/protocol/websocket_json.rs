@@ -136,8 +136,8 @@ fn clause_11_4_a_subscribe_that_is_refused_takes_nothing_away() {
             server.request("POST", &format!("/topics/{name}"), &[], b"old").status == 201
         });
         let had = had.unwrap();
-        let _listener = server.listen_to_all();
         let (mut socket, _) = server.json_websocket(&format!("/topics/{had}"));
+        let _listeners = server.listen_to_all();
         for command in [
             format!(r#"{{"type":"subscribe","topics":["{had}","zz"]}}"#),
             format!(r#"{{"type":"subscribe","topics":["{had}","zz"],"after":"earliest"}}"#),

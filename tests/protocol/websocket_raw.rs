@@ -313,7 +313,7 @@ fn clause_11_7_by_default_a_message_has_64_kib_and_128_frames() {
 #[test]
 fn clause_11_7_a_temporary_refusal_is_1012_with_the_time_to_come_back() {
     let server = Server::start(&["--topics-max", "1"]);
-    let _listener = server.listen_to_all();
+    let _listeners = server.listen_to_all();
     let close = server.raw_websocket("/topics/b").close();
     assert_eq!(close.0, 1012);
     assert!(close.1.strip_prefix("retry_ms=").unwrap().parse::<u64>().unwrap() > 0);

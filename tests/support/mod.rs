@@ -196,13 +196,16 @@ impl Server {
     }
 
     /// Listens to so many topics that every worker of a server with few `--topics-max` has its share of
-    /// them, as long as the socket lives.
-    pub fn listen_to_all(&self) -> WebSocket {
-        let (mut socket, _) = self.json_websocket("/topics");
-        for number in 0..60 {
-            socket.command(&format!(r#"{{"type":"subscribe","topic":"listened{number}"}}"#));
-        }
-        socket
+    /// them, as long as the sockets live. New connections are spread over the workers.
+    pub fn listen_to_all(&self) -> Vec<WebSocket> {
+        let listen = |_| {
+            let (mut socket, _) = self.json_websocket("/topics");
+            for number in 0..60 {
+                socket.command(&format!(r#"{{"type":"subscribe","topic":"listened{number}"}}"#));
+            }
+            socket
+        };
+        (0..8).map(listen).collect()
     }
 
     /// A number of the server's own; `name` is what stands before the value. Where only the family is
