@@ -207,4 +207,13 @@ mod tests {
             assert_eq!(*wire as usize, number);
         }
     }
+
+    #[test]
+    fn after_a_panic_nothing_is_open_and_every_gauge_is_zero() {
+        let mut before = Counters { body_bytes: 3, outbox_bytes: 4, ..Counters::default() };
+        (before.connections_opened, before.subscriptions) = (5, [1; Wire::COUNT]);
+        let after = before.after_panic();
+        assert_eq!((after.connections(), after.body_bytes, after.outbox_bytes), (0, 0, 0));
+        assert_eq!(after.subscriptions, [0; Wire::COUNT]);
+    }
 }

@@ -224,6 +224,12 @@ impl Client {
         panic!("it never ends, after {:?}", String::from_utf8_lossy(&self.buffer));
     }
 
+    /// Reads something and forgets it; false at the end.
+    pub fn discard(&mut self) -> bool {
+        self.buffer.clear();
+        self.fill()
+    }
+
     /// The server sends nothing more and closes.
     pub fn assert_closed(&mut self) {
         let is_closed = self.buffer.is_empty() && !self.fill();

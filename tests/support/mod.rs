@@ -65,14 +65,17 @@ impl Server {
     }
 
     fn spawn(mut command: Command, workers: usize, flags: &[&str]) -> Self {
-        let mut child = command
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        Self::started(command.spawn().unwrap())
+    }
+
+    /// A server that was just started; its standard error is a pipe.
+    pub fn started(mut child: Child) -> Self {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = channel();
         thread::spawn(move || {
