@@ -496,3 +496,15 @@ fn after_a_leap_of_the_clock_the_wheel_does_not_turn_through_all_of_it() {
     world.pass(16_000);
     assert_eq!(world.take(key), "3\r\n:\n\n\r\n");
 }
+
+#[test]
+fn a_connection_that_came_just_before_a_drain_is_served_before_it_is_said_goodbye_to() {
+    let mut world = World::new(Limits::default());
+    let keys: Vec<ConnectionKey> = (0..50).map(|_| world.connect()).collect();
+    world.worker.begin_drain();
+    world.pass(100);
+    for key in keys {
+        world.send(key, "GET /topics/t HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(world.take(key).starts_with("HTTP/1.1 200 "));
+    }
+}

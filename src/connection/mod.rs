@@ -402,6 +402,11 @@ impl Connection {
         self.outbox.cost_bytes()
     }
 
+    /// Whether nothing that it sent was read yet.
+    pub fn is_new(&self) -> bool {
+        self.requests == 0 && matches!(self.phase, Phase::Head { began: false, .. })
+    }
+
     /// The other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer

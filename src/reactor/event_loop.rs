@@ -157,9 +157,9 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Whether a drain is over: for all workers at once, as the connections of each need the topics of
-    /// the others. Who finds out tells them.
+    /// the others, and one that has not heard of it yet still accepts some. Who finds out tells them.
     fn is_drained(&self) -> bool {
-        let is_drained = self.worker.is_drained() && self.post.connections() == 0;
+        let is_drained = self.worker.is_drained() && self.post.is_deserted();
         if is_drained {
             (0..self.post.workers()).for_each(|worker| self.post.ring(worker));
         }
@@ -321,6 +321,7 @@ impl<S: System> EventLoop<S> {
             while self.accept_some(usize::MAX, now) {}
             self.system.close_listeners();
             self.listeners = 0;
+            self.post.stop_listening();
             self.to_accept.clear();
         }
     }

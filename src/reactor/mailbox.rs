@@ -54,13 +54,18 @@ struct Way<S> {
 pub struct Post<S> {
     ways: Vec<Way<S>>,
     connections: Arc<[AtomicUsize]>,
+    /// Workers that may still accept connections.
+    listening: Arc<AtomicUsize>,
 }
 
 impl<S> Clone for Post<S> {
     fn clone(&self) -> Self {
         let way = |way: &Way<S>| Way { sender: way.sender.clone(), bell: Arc::clone(&way.bell) };
-        let connections = Arc::clone(&self.connections);
-        Self { ways: self.ways.iter().map(way).collect(), connections }
+        Self {
+            ways: self.ways.iter().map(way).collect(),
+            connections: Arc::clone(&self.connections),
+            listening: Arc::clone(&self.listening),
+        }
     }
 }
 
@@ -73,6 +78,7 @@ pub struct Mailbox<S> {
 /// Makes the channels between as many workers as there are bells.
 pub fn connect<S>(bells: Vec<Arc<dyn Ring>>) -> (Post<S>, Vec<Mailbox<S>>) {
     let connections = bells.iter().map(|_| AtomicUsize::new(0)).collect();
+    let listening = Arc::new(AtomicUsize::new(bells.len()));
     let (ways, mailboxes) = bells
         .into_iter()
         .map(|bell| {
@@ -80,7 +86,7 @@ pub fn connect<S>(bells: Vec<Arc<dyn Ring>>) -> (Post<S>, Vec<Mailbox<S>>) {
             (Way { sender, bell: Arc::clone(&bell) }, Mailbox { receiver, bell })
         })
         .unzip();
-    (Post { ways, connections }, mailboxes)
+    (Post { ways, connections, listening }, mailboxes)
 }
 
 impl<S> Post<S> {
@@ -118,6 +124,18 @@ impl<S> Post<S> {
         // Of two workers whose last connections end at once, the one whose fence is second sees that none is
         // left when it asks for [`Post::connections`].
         fence(Ordering::SeqCst);
+    }
+
+    /// A worker has closed its listeners, for good: what was queued in them is counted.
+    pub fn stop_listening(&self) {
+        self.listening.fetch_sub(1, Ordering::Release);
+        // As with the last connections of two workers.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether no connection is left, and none can come.
+    pub fn is_deserted(&self) -> bool {
+        self.listening.load(Ordering::Acquire) == 0 && self.connections() == 0
     }
 
     /// Connections of all workers.
@@ -167,6 +185,18 @@ mod tests {
         post.add_connection(0);
         assert_eq!(post.least_loaded(0), 1);
         assert_eq!(post.least_loaded(1), 1);
+    }
+
+    #[test]
+    fn a_server_is_deserted_when_nobody_listens_and_no_connection_is_left() {
+        let (post, _mailboxes) = connect::<()>(vec![Arc::new(Silent), Arc::new(Silent)]);
+        post.stop_listening();
+        assert!(!post.is_deserted(), "the other one may accept a connection");
+        post.add_connection(0);
+        post.stop_listening();
+        assert!(!post.is_deserted());
+        post.remove_connection(0);
+        assert!(post.is_deserted());
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::time::Instant;
 
 /// Milliseconds by which each client of the server widens the window of the goodbyes.
 const MS_PER_CLIENT: u64 = 10;
+/// Milliseconds by which who has not asked for anything yet stays longer.
+const LATE_MS: u64 = 2_000;
 
 /// Goodbyes that are to be said.
 #[derive(Debug)]
@@ -27,15 +29,16 @@ impl Goodbyes {
         Self { due: BinaryHeap::new(), began: now, spread_ms, window_ms }
     }
 
-    /// For a connection that there was when the drain began.
+    /// For a connection that has been served.
     pub(super) fn add(&mut self, random: &mut Rng, key: ConnectionKey) {
         let when = self.began + random.u64(..=self.window_ms);
         self.due.push(Reverse((when, key)));
     }
 
-    /// For one that was waiting to be accepted then: it has a request to send, and leaves late.
+    /// For one whose first request has not been read: it is given time for that.
     pub(super) fn add_late(&mut self, random: &mut Rng, key: ConnectionKey) {
-        let when = self.began + random.u64(self.spread_ms / 2..=self.spread_ms);
+        let most = self.spread_ms.min(self.window_ms + LATE_MS);
+        let when = self.began + random.u64(most / 2..=most);
         self.due.push(Reverse((when, key)));
     }
 

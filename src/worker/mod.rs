@@ -300,7 +300,12 @@ impl Worker {
         let mut goodbyes = Goodbyes::begin(self.now.instant, spread_ms, self.clients);
         for (slot, entry) in &self.connections {
             let key = ConnectionKey { slot: slot as u32, generation: entry.generation };
-            goodbyes.add(&mut self.random, key);
+            if entry.connection.is_new() {
+                // It may have been handed over a moment ago, with a request that nobody has read yet.
+                goodbyes.add_late(&mut self.random, key);
+            } else {
+                goodbyes.add(&mut self.random, key);
+            }
         }
         self.goodbyes = Some(goodbyes);
     }
