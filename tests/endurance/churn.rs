@@ -267,7 +267,7 @@ fn churn(workers: usize, seed: u64, duration: Duration) {
 }
 
 /// Memory that was warm in the second quarter is not more in the last. Allocators keep pages, and what is
-/// resident swings with the crowd: 5 %, or 1 MiB, is not a slope. A run of 25 s makes more than 200,000
+/// resident swings with the crowd: 5 %, or 1 MiB, is not a slope. A run of 60 s makes hundreds of thousands of
 /// connections: what leaks 16 bytes for each is seen.
 fn check_slope(resident: &[u64]) {
     let quarter = resident.len() / 4;
@@ -279,7 +279,7 @@ fn check_slope(resident: &[u64]) {
 }
 
 fn seconds() -> u64 {
-    let text = std::env::var("TIDINGS_CHURN_SECONDS").unwrap_or_else(|_| "25".to_owned());
+    let text = std::env::var("TIDINGS_CHURN_SECONDS").unwrap_or_else(|_| "60".to_owned());
     text.parse().expect("TIDINGS_CHURN_SECONDS is a number")
 }
 
