@@ -196,6 +196,9 @@ pub const PIPELINE_BYTES_MAX: usize = 16 * 1024;
 pub const PUBLISHES_IN_FLIGHT_MAX: usize = 64;
 /// Errors that a `tidings.json` client may cause before it is closed (docs/protocol.md 11.4).
 pub const COMMAND_ERRORS_MAX: u16 = 100;
+/// Wrong lines in a batch after which the rest is not read (docs/protocol.md 5.3): a report is many times
+/// as long as a line.
+pub const BATCH_ERRORS_MAX: u32 = 1_000;
 /// Share of the connections that only get a refusal: what is accepted beyond `connections_max`, so that a
 /// client is told to come back rather than reset. A worker holds at most this many of them.
 pub const REFUSING_CONNECTIONS_MAX: usize = 64;

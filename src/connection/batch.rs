@@ -8,6 +8,7 @@ use super::respond;
 use super::route::Exchange;
 use super::{Connection, Phase};
 use crate::counters::CloseReason;
+use crate::limits::BATCH_ERRORS_MAX;
 use crate::topic::{Outcome, Refusal, TopicName, Topics};
 use crate::wire::command::parse_line;
 use crate::wire::envelope::Object;
@@ -19,6 +20,11 @@ const ROOM: usize = 16 * 1024;
 const LINE_TOO_LONG: Problem = Problem::new(
     Status::CONTENT_TOO_LARGE,
     "The line is longer than a message may be (--body-bytes-max).",
+);
+
+const TOO_MANY_WRONG: Problem = Problem::new(
+    Status::BAD_REQUEST,
+    "Too many wrong lines: this is one more, and those behind it were not read. Mend them, and send them again.",
 );
 
 /// A batch under way. Its head is answered before its first line is read.
@@ -36,6 +42,8 @@ pub(super) struct Batch {
     counted: usize,
     /// Lines taken.
     lines: u64,
+    /// Lines that were wrong in themselves.
+    wrong: u32,
     /// The rest of a line is being skipped, because of this.
     skipping: Option<Problem>,
     pending: Pending<Label>,
@@ -79,6 +87,23 @@ impl Batch {
         self.taken = end + line_end;
         self.searched = self.taken;
         line
+    }
+
+    /// Reports that the line taken last is wrong. A report is longer than a line can be, so after too many
+    /// of them nothing more is read.
+    fn refuse_line(&mut self, problem: Problem) {
+        self.wrong += 1;
+        let is_last = self.wrong > BATCH_ERRORS_MAX;
+        let problem = if is_last { TOO_MANY_WRONG } else { problem };
+        self.pending.refuse(Label { line: self.lines, topic: None }, problem);
+        if is_last {
+            self.cut_short();
+        }
+    }
+
+    /// Reads no more: nobody knows where the next request begins.
+    fn cut_short(&mut self) {
+        (self.cut, self.exchange.persistent) = (true, false);
     }
 
     /// Forgets the lines that were taken: once for all of them, as thousands may be in one chunk.
@@ -136,6 +161,7 @@ impl Connection {
             searched: 0,
             counted: 0,
             lines: 0,
+            wrong: 0,
             skipping: None,
             pending: Pending::default(),
             cut: false,
@@ -174,7 +200,7 @@ impl Connection {
                 Err(error) => {
                     let label = Label { line: batch.lines + 1, topic: None };
                     batch.pending.refuse(label, Problem::from(error));
-                    (batch.cut, batch.exchange.persistent) = (true, false);
+                    batch.cut_short();
                 }
             }
         }
@@ -212,8 +238,7 @@ impl Connection {
             batch.lines += 1;
             let too_long = (line.len() > longest).then_some(LINE_TOO_LONG);
             if let Some(problem) = batch.skipping.take().or(too_long) {
-                let label = Label { line: batch.lines, topic: None };
-                batch.pending.refuse(label, problem);
+                batch.refuse_line(problem);
             } else if !line.trim_ascii().is_empty() {
                 self.publish_line(context, &line);
             }
@@ -234,10 +259,7 @@ impl Connection {
                 let label = Label { line: batch.lines, topic: Some(ready.topic.clone()) };
                 self.busy = !batch.pending.publish(context, ready, label);
             }
-            Err(problem) => {
-                let label = Label { line: batch.lines, topic: None };
-                batch.pending.refuse(label, problem);
-            }
+            Err(problem) => batch.refuse_line(problem),
         }
     }
 

@@ -184,6 +184,28 @@ fn clause_5_3_an_empty_body_is_an_empty_report() {
 }
 
 #[test]
+fn clause_5_3_behind_the_1001st_bad_line_nothing_is_read() {
+    let server = Server::start(&[]);
+    let good = "{\"topic\":\"t\",\"data\":1}\n";
+    let report = batch(&server, format!("{}{good}", "x\n".repeat(1_000)).as_bytes());
+    assert_eq!(report.len(), 1_001);
+    assert!(report[1_000]["id"].is_string(), "{}", report[1_000]);
+
+    let report = batch(&server, format!("{good}{}{good}", "x\n".repeat(50_000)).as_bytes());
+    assert_eq!(report.len(), 1_002);
+    assert!(report[0]["id"].is_string());
+    assert_eq!(report[1_001]["line"], 1_002);
+    let detail = report[1_001]["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("Too many wrong lines"), "{detail}");
+    assert_eq!(data_of_numbers(&server), 2, "what is behind is not published");
+}
+
+/// How many messages `t` has.
+fn data_of_numbers(server: &Server) -> usize {
+    server.poll("/topics/t")["messages"].as_array().unwrap().len()
+}
+
+#[test]
 fn clause_5_3_a_line_longer_than_body_bytes_max_is_one_error_line() {
     let server = Server::start(&["--body-bytes-max", "1K"]);
     let long = |length: usize| {
