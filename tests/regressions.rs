@@ -158,6 +158,9 @@ fn chunk(text: &str) -> String {
     format!("{:x}\r\n{text}\r\n", text.len())
 }
 
+/// A line of a batch.
+const LINE: &str = "{\"topic\":\"t\",\"data\":1}\n";
+
 #[test]
 fn a_batch_holds_no_more_lines_than_one_piece_of_its_body() {
     let mut world = World::new(Limits::default());
@@ -165,7 +168,7 @@ fn a_batch_holds_no_more_lines_than_one_piece_of_its_body() {
     world.send(key, &batch(""));
     world.take(key);
     let lines = 20_000;
-    let body = chunk(&"x\n".repeat(lines));
+    let body = chunk(&LINE.repeat(lines));
     let mut reports = String::new();
     for piece in body.as_bytes().chunks(8_000) {
         // It is answered slowly, and only sends what is taken.
@@ -206,7 +209,7 @@ fn a_client_that_closes_its_side_behind_a_whole_batch_gets_every_report() {
     let key = world.connect();
     // So many that it has to pause until it is read.
     let lines = 5_000;
-    world.send(key, &batch(&(chunk(&"x\n".repeat(lines)) + "0\r\n\r\n")));
+    world.send(key, &batch(&(chunk(&LINE.repeat(lines)) + "0\r\n\r\n")));
     world.worker.handle_eof(key);
     assert_eq!(world.take(key).matches("\"line\":").count(), lines);
     assert!(!world.is_open(key));
