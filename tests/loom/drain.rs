@@ -70,12 +70,12 @@ impl System for Small {
     }
 }
 
-/// Two workers that are told to drain, each with so many connections to be accepted.
-fn drain_two(connections: bool, config: &Arc<Config>) {
+/// Two workers that are told to drain, each with or without a connection to be accepted.
+fn drain_two(connections: [bool; 2], config: &Arc<Config>) {
     let (eventfds, bells) = bells(2);
     let (post, mailboxes) = connect::<()>(bells);
     for (own, mailbox) in mailboxes.into_iter().enumerate() {
-        let system = Small { eventfd: eventfds[own].clone(), is_waiting: connections };
+        let system = Small { eventfd: eventfds[own].clone(), is_waiting: connections[own] };
         let (post, config) = (post.clone(), Arc::clone(config));
         post.send_and_wait(own, Parcel::Drain);
         post.ring(own);
@@ -115,13 +115,19 @@ fn a_drain_that_is_told_in_the_middle_of_a_tick_is_heard() {
 #[test]
 fn attack_233_of_two_workers_whose_last_connections_end_at_once_one_ends_both() {
     let config = config();
-    check(5, move || drain_two(true, &config));
+    check(5, move || drain_two([true; 2], &config));
 }
 
 #[test]
 fn workers_without_connections_end_too() {
     let config = config();
-    check(5, move || drain_two(false, &config));
+    check(5, move || drain_two([false; 2], &config));
+}
+
+#[test]
+fn a_worker_that_stops_listening_and_one_whose_last_connection_ends_see_each_other() {
+    let config = config();
+    check(5, move || drain_two([true, false], &config));
 }
 
 /// Two workers whose last connections end: each takes off its own, and asks whether any is left.
