@@ -366,13 +366,13 @@ fn show(cost: &Cost) {
 #[ignore = "measures a release build: tests/run --only endurance"]
 fn hostile_bytes_cost_at_most_20_ms_for_each_64_kib() {
     let costs = measure_all(32, 4);
+    // Three times what it takes to read every byte alone and do nothing, for what comes byte by byte.
+    let alone = 3 * costs.iter().filter_map(|cost| cost.floor_ns).max().unwrap_or(0);
     for cost in &costs {
         match cost.floor_ns {
             None => assert!(cost.ns <= NS_MAX, "{} costs {} ns", cost.name, cost.ns),
-            // Three for what is measured on a machine that does other things too.
-            Some(floor) => {
-                assert!(cost.ns <= NS_MAX.max(3 * floor), "{} costs {} ns", cost.name, cost.ns);
-            }
+            // How many bytes each read finds is up to the scheduler, here and in the loop.
+            Some(_) => assert!(cost.ns <= NS_MAX.max(alone), "{} costs {} ns", cost.name, cost.ns),
         }
     }
 }
