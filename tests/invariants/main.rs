@@ -22,14 +22,21 @@ mod delivery;
 mod event_source;
 mod faults;
 mod memory;
+#[allow(dead_code, reason = "the simulation uses the rest")]
+#[path = "../simulation/net.rs"]
 mod net;
 mod pace;
 mod panic_storm;
 mod panics;
 mod races;
 mod stalls;
+#[allow(dead_code, reason = "the simulation uses the rest")]
+#[path = "../simulation/system.rs"]
+mod system;
 mod turns;
 mod visible;
+#[allow(dead_code, reason = "the simulation uses the rest")]
+#[path = "../simulation/world.rs"]
 mod world;
 
 use tidings::config::Config;

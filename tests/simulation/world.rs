@@ -1,7 +1,6 @@
 //! A server in one thread: real event loops over the invented operating system of `net`.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +13,8 @@ use tidings::reactor::{EventLoop, Post, Readiness, Ring, connect};
 use tidings::worker::Worker;
 
 pub(crate) use crate::net::Weather;
-use crate::net::{Interest, Net, Pipe, Polls, Queue, Shared, Sim, SimBell, SimSocket};
+use crate::net::{Net, Polls, Shared};
+use crate::system::{Pace, Sim, SimBell, SimSocket};
 
 /// A connection, from the client's end.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -55,27 +55,8 @@ impl World {
         let fuse = Fuse::for_tests();
         config.fuse = fuse.clone();
         let mut random = Rng::with_seed(seed);
-        let queue =
-            || Queue { waiting: VecDeque::new(), interest: Interest::default(), closed: false };
-        let queues = || (0..listeners).map(|_| queue()).collect();
-        let net = Rc::new(RefCell::new(Net {
-            now_ms: 0,
-            random: random.fork(),
-            weather,
-            pipes: Vec::new(),
-            listeners: (0..workers).map(|_| queues()).collect(),
-            polls: vec![Polls::default(); workers],
-            gone: Vec::new(),
-            refusals: vec![None; workers],
-            no_registering: false,
-            ambush: 0,
-            rumours: vec![Vec::new(); workers],
-            open: 0,
-            stalls: vec![0; workers],
-            moved: 0,
-            time_flows: false,
-            before_read: None,
-        }));
+        let net = Net::new(weather, random.fork(), workers, listeners);
+        let net = Rc::new(RefCell::new(net));
         let bells: Vec<Arc<SimBell>> = (0..workers).map(|_| Arc::default()).collect();
         let rings = bells.iter().map(|bell| Arc::clone(bell) as Arc<dyn Ring>).collect();
         let (post, mailboxes) = connect(rings);
@@ -83,7 +64,8 @@ impl World {
         let drain_max_ms = config.limits.drain_max_ms;
         let config = Arc::new(config);
         let loops = mailboxes.into_iter().zip(bells).enumerate().map(|(id, (mailbox, bell))| {
-            let system = Sim { worker: id, net: Rc::clone(&net), bell };
+            let pace = Pace::default();
+            let system = Sim { worker: id, net: Rc::clone(&net), bell, pace };
             let worker = Worker::new(Arc::clone(&config), id, hash_seed, random.fork());
             let post = post.clone();
             let event_loop =
@@ -100,31 +82,21 @@ impl World {
     }
 
     pub(crate) fn connect_to(&mut self, worker: usize, listener: usize) -> Client {
-        let net = &mut *self.net.borrow_mut();
-        net.pipes.push(Pipe::default());
-        let pipe = net.pipes.len() - 1;
-        net.listeners[worker][listener].waiting.push_back(pipe);
-        Client(pipe)
+        Client(self.net.borrow_mut().connect(worker, listener))
     }
 
     pub(crate) fn send(&mut self, client: Client, bytes: impl AsRef<[u8]>) {
-        let net = &mut *self.net.borrow_mut();
-        net.pipes[client.0].to_server.extend(bytes.as_ref());
-        net.moved += bytes.as_ref().len() as u64;
+        self.net.borrow_mut().send(client.0, bytes.as_ref());
     }
 
     /// The client closes its sending side.
     pub(crate) fn finish(&mut self, client: Client) {
-        let pipe = &mut self.net.borrow_mut().pipes[client.0];
-        (pipe.finished, pipe.hang_up_is_news) = (true, true);
+        self.net.borrow_mut().finish(client.0);
     }
 
     /// The client is gone, and everything that was on its way.
     pub(crate) fn reset(&mut self, client: Client) {
-        let pipe = &mut self.net.borrow_mut().pipes[client.0];
-        (pipe.reset, pipe.hang_up_is_news) = (true, true);
-        pipe.to_server.clear();
-        pipe.to_client.clear();
+        self.net.borrow_mut().reset(client.0);
     }
 
     /// The client takes what is there.
@@ -134,10 +106,9 @@ impl World {
 
     pub(crate) fn receive_some(&mut self, client: Client, most: usize) -> Vec<u8> {
         let net = &mut *self.net.borrow_mut();
-        let pipe = &mut net.pipes[client.0];
-        let count = most.min(pipe.to_client.len());
-        net.moved += count as u64;
-        pipe.to_client.drain(..count).collect()
+        let bytes: Vec<u8> = net.pipes[client.0].to_client.take(most).collect();
+        net.moved += bytes.len() as u64;
+        bytes
     }
 
     /// Accepting fails with this error, and keeps its connection in the queue.
@@ -230,7 +201,7 @@ impl World {
 
     /// Moves the clock, by itself.
     pub(crate) fn pass(&mut self, ms: u64) {
-        self.net.borrow_mut().now_ms += ms;
+        self.net.borrow_mut().pass(ms);
     }
 
     /// The whole process stands still for so long.
