@@ -105,7 +105,7 @@ impl Way {
         let before = self.bytes.len();
         self.bytes.extend(bytes);
         let count = self.bytes.len() - before;
-        let took_ms = if self.rate == 0 { 0 } else { (count / self.rate) as u64 };
+        let took_ms = count.checked_div(self.rate).unwrap_or(0) as u64;
         self.last_ms = self.last_ms.max(now_ms + self.delay_ms) + took_ms;
         self.flights.push_back((self.last_ms, count));
         self.arrive(now_ms);
@@ -248,6 +248,8 @@ pub(crate) struct Polls {
     pub(crate) timeout_ms: Option<u64>,
     /// Reports that the last one gave.
     pub(crate) reports: usize,
+    /// Whether the bell was among them.
+    pub(crate) rung: bool,
     pub(crate) accepts: u64,
     /// Listeners: connections that were turned away.
     pub(crate) turned_away: u64,

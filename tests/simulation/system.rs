@@ -184,18 +184,18 @@ impl System for Sim {
         polls.idle_max = polls.idle_max.max(polls.idle);
         polls.progress_before = polls.progress;
         if net.fault(self.worker, &[4]).is_some() {
-            net.polls[self.worker].timeout_ms = None;
             return Err(ErrorKind::Interrupted.into());
         }
         net.reports(self.worker, reports);
-        if self.bell.woken.swap(false, Ordering::SeqCst) {
+        let rung = self.bell.woken.swap(false, Ordering::SeqCst);
+        if rung {
             let who = Who::Mailbox;
             reports.push(Readiness { who, readable: true, writable: false, hung_up: false });
         }
         let polls = &mut net.polls[self.worker];
         polls.count += 1;
         polls.hurried += u64::from(timeout_ms == Some(0));
-        (polls.timeout_ms, polls.reports) = (timeout_ms, reports.len());
+        (polls.timeout_ms, polls.reports, polls.rung) = (timeout_ms, reports.len(), rung);
         if reports.is_empty()
             && net.time_flows
             && let Some(ms) = timeout_ms
