@@ -67,6 +67,13 @@ pub(crate) struct SimBell {
     woken: AtomicBool,
 }
 
+impl SimBell {
+    /// Whether the next poll ends at once.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::SeqCst)
+    }
+}
+
 impl Ring for SimBell {
     fn ring(&self) {
         if !self.rung.swap(true, Ordering::SeqCst) {

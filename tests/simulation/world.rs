@@ -24,7 +24,14 @@ pub(crate) struct Client(pub(crate) usize);
 #[derive(Clone)]
 pub(crate) struct World {
     net: Shared,
+    config: Config,
+    listeners: usize,
     loops: Vec<Rc<RefCell<EventLoop<Sim>>>>,
+    bells: Vec<Arc<SimBell>>,
+    /// Workers whose thread has ended.
+    ended: Vec<bool>,
+    /// When each worker last came out of its poll.
+    woken_ms: Vec<u64>,
     /// Workers whose thread stands still.
     pub(crate) stalled: Vec<bool>,
     pub(crate) random: Rng,
@@ -56,24 +63,99 @@ impl World {
         config.fuse = fuse.clone();
         let mut random = Rng::with_seed(seed);
         let net = Net::new(weather, random.fork(), workers, listeners);
-        let net = Rc::new(RefCell::new(net));
-        let bells: Vec<Arc<SimBell>> = (0..workers).map(|_| Arc::default()).collect();
-        let rings = bells.iter().map(|bell| Arc::clone(bell) as Arc<dyn Ring>).collect();
-        let (post, mailboxes) = connect(rings);
-        let hash_seed = random.u64(..);
-        let drain_max_ms = config.limits.drain_max_ms;
-        let config = Arc::new(config);
-        let loops = mailboxes.into_iter().zip(bells).enumerate().map(|(id, (mailbox, bell))| {
-            let pace = Pace::default();
-            let system = Sim { worker: id, net: Rc::clone(&net), bell, pace };
+        let mut world = Self {
+            net: Rc::new(RefCell::new(net)),
+            config,
+            listeners,
+            loops: Vec::new(),
+            bells: Vec::new(),
+            ended: Vec::new(),
+            woken_ms: Vec::new(),
+            stalled: Vec::new(),
+            random,
+            post: connect(Vec::new()).0,
+            fuse,
+            may_panic: false,
+        };
+        world.boot();
+        world
+    }
+
+    /// A process begins, with nothing of the one before.
+    pub(crate) fn boot(&mut self) {
+        let workers = self.config.workers;
+        self.net.borrow_mut().boot(workers, self.listeners);
+        self.bells = (0..workers).map(|_| Arc::default()).collect();
+        let rings = self.bells.iter().map(|bell| Arc::clone(bell) as Arc<dyn Ring>);
+        let (post, mailboxes) = connect(rings.collect());
+        let hash_seed = self.random.u64(..);
+        let drain_max_ms = self.config.limits.drain_max_ms;
+        let config = Arc::new(self.config.clone());
+        let random = &mut self.random;
+        let loops = mailboxes.into_iter().enumerate().map(|(id, mailbox)| {
+            let (net, bell) = (Rc::clone(&self.net), Arc::clone(&self.bells[id]));
+            let system = Sim { worker: id, net, bell, pace: Pace::default() };
             let worker = Worker::new(Arc::clone(&config), id, hash_seed, random.fork());
-            let post = post.clone();
+            let (post, listeners) = (post.clone(), self.listeners);
             let event_loop =
                 EventLoop::new(id, system, worker, mailbox, post, listeners, drain_max_ms);
             Rc::new(RefCell::new(event_loop))
         });
-        let loops = loops.collect();
-        Self { net, loops, stalled: vec![false; workers], random, post, fuse, may_panic: false }
+        self.loops = loops.collect();
+        self.ended = vec![false; workers];
+        self.stalled = vec![false; workers];
+        self.woken_ms = vec![self.now_ms(); workers];
+        self.post = post;
+    }
+
+    /// The process ends, as it would with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        for worker in 0..self.loops.len() {
+            self.net.borrow_mut().stop_listening(worker);
+        }
+        self.loops.clear();
+        self.ended.clear();
+        // Sockets that were in a channel go with it.
+        self.post = connect(Vec::new()).0;
+    }
+
+    /// Whether there is a process.
+    pub(crate) fn is_up(&self) -> bool {
+        !self.loops.is_empty()
+    }
+
+    /// Whether every worker's thread has come to its end, in a drain.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_up() && self.ended.iter().all(|&ended| ended)
+    }
+
+    /// Whether a worker would come out of its poll now.
+    pub(crate) fn is_awake(&self, worker: usize) -> bool {
+        let is_able = !self.stalled[worker] && !self.ended[worker];
+        let net = self.net.borrow();
+        is_able
+            && (self.bells[worker].is_woken()
+                || net.has_reports(worker)
+                || self.wakes_at_ms(worker) <= net.now_ms)
+    }
+
+    /// When a worker comes out of its poll if nothing happens; never: `u64::MAX`.
+    pub(crate) fn wakes_at_ms(&self, worker: usize) -> u64 {
+        let wait_ms = self.loops[worker].borrow().wait_ms();
+        if self.ended[worker] || self.stalled[worker] {
+            return u64::MAX;
+        }
+        wait_ms.map_or(u64::MAX, |ms| self.woken_ms[worker].saturating_add(ms))
+    }
+
+    /// Looks at a worker, between two ticks.
+    pub(crate) fn look<T>(&self, worker: usize, look: impl FnOnce(&Worker) -> T) -> T {
+        look(self.loops[worker].borrow().worker())
+    }
+
+    /// Looks at the network, or changes it.
+    pub(crate) fn net<T>(&mut self, look: impl FnOnce(&mut Net) -> T) -> T {
+        look(&mut self.net.borrow_mut())
     }
 
     /// A client connects to a worker's listener.
@@ -217,8 +299,10 @@ impl World {
 
     /// The same, when it may fail.
     pub(crate) fn try_tick(&mut self, worker: usize) -> io::Result<bool> {
+        self.woken_ms[worker] = self.now_ms();
         let mut event_loop = self.loops[worker].borrow_mut();
         let result = event_loop.tick();
+        self.ended[worker] |= matches!(result, Ok(false));
         assert!(
             self.may_panic || event_loop.worker().counters().restarts == 0,
             "worker {worker} has panicked"
