@@ -15,6 +15,8 @@ use tidings::reactor::Readiness;
 /// 2026-01-01T00:00:00Z.
 const WALL_MS: u64 = 1_767_225_600_000;
 
+/// After so long without an acknowledgement a peer is given up: `--user-timeout`.
+const USER_TIMEOUT_MS: u64 = 30_000;
 /// ENOMEM.
 pub(crate) const OUT_OF_MEMORY: i32 = 12;
 
@@ -172,7 +174,6 @@ pub(crate) struct Pipe {
     pub(crate) closed: bool,
     /// It is to be reset when the server closes it.
     pub(crate) abandoned: bool,
-    /// The client is nowhere, and nobody has told the server.
     pub(crate) vanished: bool,
     pub(crate) key: Option<(usize, ConnectionKey)>,
     pub(crate) read: Interest,
@@ -426,9 +427,29 @@ impl Net {
         }
     }
 
+    /// The server sends.
+    pub(crate) fn deliver(&mut self, pipe: usize, bytes: impl Iterator<Item = u8>) {
+        let (now_ms, harsh) = (self.now_ms, self.weather.harsh);
+        let state = &mut self.pipes[pipe];
+        if state.released {
+            // Nobody takes it: the answer is a reset.
+            state.to_server.end(End::Reset, now_ms);
+            state.arrive(now_ms, harsh);
+        } else if state.vanished {
+            // It is kept for a peer that never acknowledges it, up to TCP_USER_TIMEOUT.
+            state.to_client.bytes.extend(bytes);
+            state.to_server.end(End::Reset, now_ms + USER_TIMEOUT_MS);
+        } else {
+            state.to_client.send(now_ms, bytes);
+        }
+    }
+
     /// The client closes its sending side.
     pub(crate) fn finish(&mut self, pipe: usize) {
         let pipe = &mut self.pipes[pipe];
+        if pipe.vanished {
+            return;
+        }
         pipe.to_server.end(End::Finished, self.now_ms);
         pipe.arrive(self.now_ms, self.weather.harsh);
     }
@@ -437,9 +458,22 @@ impl Net {
     pub(crate) fn reset(&mut self, pipe: usize) {
         let pipe = &mut self.pipes[pipe];
         pipe.to_client.clear();
+        if pipe.vanished {
+            return;
+        }
         // A reset overtakes nothing, but what it catches up with is lost.
         pipe.to_server.end(End::Reset, self.now_ms);
         pipe.arrive(self.now_ms, self.weather.harsh);
+    }
+
+    /// Something between them breaks a connection, at once.
+    pub(crate) fn cut(&mut self, pipe: usize) {
+        self.pipes[pipe].break_off(self.now_ms, self.weather.harsh);
+    }
+
+    /// Nothing gets through any more, and nobody is told.
+    pub(crate) fn vanish(&mut self, pipe: usize) {
+        self.pipes[pipe].vanished = true;
     }
 
     /// The client will never look at this connection again.

@@ -353,7 +353,6 @@ impl System for Sim {
         let room = net.weather.window.saturating_sub(net.pipes[socket.pipe].to_client.len());
         let most = offered.min(room).min(step);
         let most = if step == usize::MAX || most == 0 { most } else { net.random.usize(1..=most) };
-        let now_ms = net.now_ms;
         let pipe = &mut net.pipes[socket.pipe];
         if pipe.is_reset() {
             return Err(ErrorKind::BrokenPipe.into());
@@ -364,7 +363,8 @@ impl System for Sim {
             return would_block();
         }
         let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
-        pipe.to_client.send(now_ms, bytes.take(most));
+        net.deliver(socket.pipe, bytes.take(most));
+        let pipe = &mut net.pipes[socket.pipe];
         pipe.write.armed |= most < offered;
         net.polls[self.worker].progress += 1;
         Ok(most)

@@ -9,11 +9,11 @@ use fastrand::Rng;
 use tidings::config::Config;
 use tidings::fuse::Fuse;
 use tidings::key::ConnectionKey;
-use tidings::reactor::{EventLoop, Post, Readiness, Ring, connect};
+use tidings::reactor::{EventLoop, Parcel, Post, Readiness, Ring, connect};
 use tidings::worker::Worker;
 
 pub(crate) use crate::net::Weather;
-use crate::net::{Net, Polls, Shared};
+use crate::net::{End, Net, Polls, Shared};
 use crate::system::{Pace, Sim, SimBell, SimSocket};
 
 /// A connection, from the client's end.
@@ -117,6 +117,40 @@ impl World {
         self.ended.clear();
         // Sockets that were in a channel go with it.
         self.post = connect(Vec::new()).0;
+    }
+
+    /// Tells every worker to go away, as a thread of the server's own does.
+    pub(crate) fn drain(&mut self) {
+        for worker in 0..self.loops.len() {
+            let sent = self.post.send(worker, Parcel::Drain);
+            assert!(sent.is_ok(), "there is room in a mailbox");
+            self.post.ring(worker);
+        }
+    }
+
+    /// Whether a worker's thread has come to its end.
+    pub(crate) fn has_ended(&self, worker: usize) -> bool {
+        self.ended[worker]
+    }
+
+    /// Workers of the process that there is, or was last.
+    pub(crate) fn listening(&self) -> usize {
+        self.config.workers
+    }
+
+    /// Bytes that a client may take.
+    pub(crate) fn arrived(&self, client: Client) -> usize {
+        self.net.borrow().pipes[client.0].to_client.arrived()
+    }
+
+    /// How a connection has ended for its client, who has taken everything before.
+    pub(crate) fn ended(&self, client: Client) -> Option<End> {
+        self.net.borrow().pipes[client.0].to_client.ended()
+    }
+
+    /// When something arrives next, anywhere; never: `u64::MAX`.
+    pub(crate) fn next_arrival_ms(&self) -> u64 {
+        self.net.borrow().next_arrival_ms()
     }
 
     /// Whether there is a process.

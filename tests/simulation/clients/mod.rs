@@ -1,0 +1,118 @@
+//! Those who come to the server: models of clients, honest and hostile, each written from the protocol alone.
+//!
+//! A client is woken when bytes or an end have come, or its time has; in steps of the history it does
+//! something of its own accord. What it does and what it is told it says to the judge at once.
+
+mod asking;
+pub(crate) mod auditor;
+mod draft;
+mod line;
+mod publisher;
+mod reader;
+pub(crate) mod sentinel;
+
+use fastrand::Rng;
+
+use crate::judge::Judge;
+use crate::topics::{TOPICS_MAX, name};
+use crate::trace::Trace;
+use crate::wires::http::segment;
+use crate::world::World;
+
+pub(crate) use self::line::Leaving;
+
+/// What a client can do, and who is told of it.
+pub(crate) struct Hands<'a> {
+    pub(crate) world: &'a mut World,
+    pub(crate) judge: &'a mut Judge,
+    pub(crate) random: &'a mut Rng,
+    pub(crate) trace: &'a mut Trace,
+    /// The client's number.
+    pub(crate) number: usize,
+    /// How many topics there are in this run.
+    pub(crate) topics: usize,
+    /// Nothing goes wrong any more: clients read all they can, at once, and try nothing.
+    pub(crate) calm: bool,
+}
+
+impl Hands<'_> {
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.world.now_ms()
+    }
+
+    pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
+        let (now_ms, number) = (self.now_ms(), self.number);
+        self.trace.note(now_ms, || format!("client {number}: {}", what()));
+    }
+
+    /// One to `most` different topics.
+    pub(crate) fn some_topics(&mut self, most: usize) -> Vec<usize> {
+        let mut topics: Vec<usize> = (0..self.topics).collect();
+        self.random.shuffle(&mut topics);
+        topics.truncate(self.random.usize(1..=most));
+        topics
+    }
+}
+
+/// The path of some topics, in the order given.
+pub(crate) fn path(topics: &[usize]) -> String {
+    let names: Vec<String> = topics.iter().map(|&topic| segment(name(topic))).collect();
+    format!("/topics/{}", names.join(","))
+}
+
+/// A client of any kind.
+pub(crate) trait Actor {
+    /// Whether it waits for what others publish, and not only for answers.
+    fn is_reader(&self) -> bool {
+        true
+    }
+
+    /// Whether there is something for it now.
+    fn is_awake(&self, world: &World) -> bool;
+
+    /// When its time comes if nothing else does; never: `u64::MAX`.
+    fn wakes_at_ms(&self, world: &World) -> u64;
+
+    /// Takes what has come.
+    fn wake(&mut self, hands: &mut Hands<'_>);
+
+    /// Does something of its own accord.
+    fn act(&mut self, hands: &mut Hands<'_>);
+
+    /// Whether it has everything that it can expect, once nothing goes wrong any more.
+    fn is_content(&self, judge: &mut Judge) -> bool;
+
+    /// Goes for good.
+    fn leave(&mut self, hands: &mut Hands<'_>, how: Leaving);
+
+    /// What it is and what it waits for.
+    fn describe(&self) -> String;
+}
+
+/// What kind of client comes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Reads on one wire, or on all of them in turn with one cursor.
+    Reader,
+    /// Publishes with POST, pipelined, and repeats what has a key when it is cut.
+    Publisher,
+}
+
+impl Role {
+    /// Any of them; most are readers and publishers.
+    pub(crate) fn draw(random: &mut Rng) -> Self {
+        match random.u8(0..20) {
+            0..12 => Self::Reader,
+            _ => Self::Publisher,
+        }
+    }
+
+    /// A client of this kind, which has not done anything yet.
+    pub(crate) fn begin(self, random: &mut Rng, topics: usize) -> Box<dyn Actor> {
+        debug_assert!((1..=TOPICS_MAX).contains(&topics), "there are topics");
+        match self {
+            Self::Reader => Box::new(reader::Reader::draw(random, topics)),
+            Self::Publisher => Box::new(publisher::Publisher::draw(random)),
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The judge: says whether anything was lost, repeated, out of order, or passed over in silence.
+//!
+//! Clients tell it what they are about to do and what they were told, at once. It holds that against its
+//! shadow of every topic, and panics at the first thing that does not fit. It knows nothing of the
+//! server's insides.
+//!
+//! For each subscription and topic: what is delivered, and the gaps declared, are exactly the messages
+//! behind the cursor from which it began, in order, each once; a gap is declared only over what retention
+//! may have taken, or over the end of an epoch, which has a cause; a cursor says where its reader is; whoever
+//! asks after an acknowledgement sees what was acknowledged.
+
+mod position;
+mod shadow;
+mod subscription;
+
+use slab::Slab;
+use tidings::limits::Limits;
+
+use self::position::Position;
+use self::shadow::Shadow;
+use self::subscription::{At, Subscription, Track};
+use crate::topics::{TOPICS_MAX, name, number_of_topic};
+use crate::wires::Payload;
+use crate::wires::poll::Polled;
+
+pub(crate) use self::shadow::PublishId;
+
+/// Where a subscription begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    Earliest,
+    Latest,
+    Last(u64),
+    Cursor(String),
+}
+
+/// How a subscription is told.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// One page.
+    Poll,
+    /// Ids, cursors, event names.
+    Stream,
+    /// Payloads.
+    Raw,
+}
+
+/// One subscription: a stream from its request to its end, or one poll.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sub(usize);
+
+/// What the judge has seen, for the summary of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) published: u64,
+    pub(crate) acknowledged: u64,
+    /// Repeats that were answered as such.
+    pub(crate) repeated: u64,
+    pub(crate) refused: u64,
+    pub(crate) subscriptions: u64,
+    pub(crate) delivered: u64,
+    pub(crate) gaps: u64,
+    pub(crate) unknown_gaps: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    shadow: Shadow,
+    subscriptions: Slab<Subscription>,
+    pub(crate) seen: Seen,
+}
+
+impl Judge {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let shadow = Shadow::new(limits, TOPICS_MAX);
+        Self { shadow, subscriptions: Slab::new(), seen: Seen::default() }
+    }
+
+    /// The clock has moved.
+    pub(crate) fn note_time(&mut self, now_ms: u64) {
+        self.shadow.now_ms = now_ms;
+    }
+
+    // What clients publish.
+
+    /// A client is about to publish a message whose payload nobody else has: see [`Judge::next_number`].
+    pub(crate) fn draft(&mut self, topic: usize, payload: Payload, is_keyed: bool) -> PublishId {
+        self.seen.published += 1;
+        self.shadow.draft(topic, payload, is_keyed)
+    }
+
+    /// What must be in the payload of the next draft, behind a `#`.
+    pub(crate) fn next_number(&self) -> usize {
+        self.shadow.publishes.len()
+    }
+
+    /// The payload of a draft, and its key.
+    pub(crate) fn draft_of(&self, id: PublishId) -> (usize, &Payload, Option<&str>) {
+        let publish = &self.shadow.publishes[id.0];
+        (publish.topic, &publish.payload, publish.key.as_deref())
+    }
+
+    /// The bytes of a publish leave its client now, perhaps not for the first time.
+    pub(crate) fn send(&mut self, id: PublishId) {
+        self.shadow.note_sent(id);
+    }
+
+    /// It was answered with this id.
+    pub(crate) fn acknowledge(&mut self, id: PublishId, text: &str) {
+        self.seen.acknowledged += 1;
+        self.seen.repeated += u64::from(self.shadow.publishes[id.0].acknowledged);
+        self.shadow.note_acknowledged(id, &Position::parse(text));
+    }
+
+    /// It was refused: for good (no log has it), or nobody knows.
+    pub(crate) fn refuse(&mut self, id: PublishId, for_good: bool) {
+        self.seen.refused += 1;
+        if for_good {
+            self.shadow.note_refused(id);
+        }
+    }
+
+    /// Two publishes went to one topic, one behind the other on one connection, and both were acknowledged.
+    pub(crate) fn check_order(&self, first: PublishId, second: PublishId) {
+        let places = |id| self.shadow.places(id);
+        if let ([(life, one)], [(other_life, other)]) = (places(first), places(second))
+            && life == other_life
+        {
+            assert!(
+                one < other,
+                "{} went ahead of {}, but they are messages {one} and {other}",
+                self.shadow.say(first),
+                self.shadow.say(second)
+            );
+        }
+    }
+
+    /// A client is about to delete a topic.
+    pub(crate) fn delete(&mut self, topic: usize) {
+        self.shadow.note_cause(Some(topic));
+    }
+
+    /// A topic was deleted, and begins again at this cursor.
+    pub(crate) fn deleted(&mut self, topic: usize, cursor: &str) {
+        self.shadow.life(topic, &Position::parse(cursor));
+    }
+
+    /// A worker has failed, or the process: any topic may begin anew.
+    pub(crate) fn fail(&mut self) {
+        self.shadow.note_cause(None);
+    }
+
+    // What clients are told.
+
+    /// A request to read is about to be sent. `what` says whose it is, for complaints.
+    pub(crate) fn begin(
+        &mut self,
+        what: &str,
+        wants: Wants,
+        topics: &[usize],
+        start: &Start,
+    ) -> Sub {
+        self.seen.subscriptions += 1;
+        let tracks = Track::all(&mut self.shadow, topics, start);
+        Sub(self.subscriptions.insert(Subscription::new(what, wants, tracks)))
+    }
+
+    /// Its connection has ended.
+    pub(crate) fn end(&mut self, sub: Sub) {
+        let mut subscription = self.subscriptions.remove(sub.0);
+        subscription.place_raw(&self.shadow);
+    }
+
+    /// It is told from where it begins; a raw WebSocket only that.
+    pub(crate) fn opened(&mut self, sub: Sub, cursor: Option<&str>) {
+        let Self { shadow, subscriptions, .. } = self;
+        let subscription = &mut subscriptions[sub.0];
+        if subscription.wants == Wants::Raw {
+            return;
+        }
+        assert!(!subscription.is_open, "{} is opened twice", subscription.what);
+        subscription.is_open = true;
+        assert_eq!(cursor.is_none(), subscription.tracks.is_empty(), "a cursor, if for something");
+        let Some(cursor) = cursor else { return };
+        let positions = subscription.positions(cursor);
+        for (track, position) in subscription.tracks.iter_mut().zip(positions) {
+            track.open(shadow, &position, &subscription.what);
+        }
+    }
+
+    /// More topics are about to be asked for, none of which it has.
+    pub(crate) fn subscribe(&mut self, sub: Sub, topics: &[usize], start: &Start) {
+        let tracks = Track::all(&mut self.shadow, topics, start);
+        self.subscriptions[sub.0].coming.push_back(tracks);
+    }
+
+    /// It has the topics that it asked for first.
+    pub(crate) fn subscribed(&mut self, sub: Sub, cursor: &str) {
+        let Self { shadow, subscriptions, .. } = self;
+        let subscription = &mut subscriptions[sub.0];
+        let coming = subscription.coming.pop_front().expect("it has asked for topics");
+        let topics: Vec<usize> = coming.iter().map(|track| track.topic).collect();
+        subscription.tracks.extend(coming);
+        subscription.tracks.sort_by_key(|track| name(track.topic));
+        let positions = subscription.positions(cursor);
+        for (track, position) in subscription.tracks.iter_mut().zip(positions) {
+            if topics.contains(&track.topic) {
+                track.open(shadow, &position, &subscription.what);
+            }
+        }
+        subscription.check_cursor(shadow, cursor);
+    }
+
+    /// It was refused the topics that it asked for first.
+    pub(crate) fn not_subscribed(&mut self, sub: Sub) {
+        self.subscriptions[sub.0].coming.pop_front().expect("it has asked for topics");
+    }
+
+    /// It has lost these topics, as it asked for.
+    pub(crate) fn unsubscribed(&mut self, sub: Sub, topics: &[usize], cursor: Option<&str>) {
+        let Self { shadow, subscriptions, .. } = self;
+        let subscription = &mut subscriptions[sub.0];
+        subscription.tracks.retain(|track| !topics.contains(&track.topic));
+        assert_eq!(cursor.is_none(), subscription.tracks.is_empty(), "a cursor, if for something");
+        if let Some(cursor) = cursor {
+            subscription.check_cursor(shadow, cursor);
+        }
+    }
+
+    /// It is told of a message.
+    pub(crate) fn message(
+        &mut self,
+        sub: Sub,
+        topic: Option<&str>,
+        id: Option<&str>,
+        cursor: Option<&str>,
+        payload: &Payload,
+    ) {
+        self.seen.delivered += 1;
+        let Self { shadow, subscriptions, .. } = self;
+        let subscription = &mut subscriptions[sub.0];
+        let publish = shadow.recognise(payload, subscription.wants != Wants::Raw);
+        let index = subscription.index(shadow.publishes[publish.0].topic);
+        subscription.last = Some(publish);
+        if let Some(topic) = topic {
+            let is_right = number_of_topic(topic) == subscription.tracks[index].topic;
+            assert!(is_right, "{} is told in topic {topic}", shadow.say(publish));
+        }
+        if subscription.wants == Wants::Raw {
+            return subscription.take_raw(shadow, publish);
+        }
+        let position = match (id, cursor) {
+            (Some(id), _) => Position::parse(id),
+            // Plain SSE: the place is that of the cursor.
+            (None, Some(cursor)) => subscription.positions(cursor).swap_remove(index),
+            (None, None) => panic!("{} is told of a message without a place", subscription.what),
+        };
+        shadow.place(publish, &position);
+        let is_poll = subscription.wants == Wants::Poll;
+        assert!(
+            is_poll || subscription.is_open,
+            "{} is told before it is opened",
+            subscription.what
+        );
+        subscription.tracks[index].advance(shadow, &position, &subscription.what);
+        if let Some(cursor) = cursor {
+            subscription.check_cursor(shadow, cursor);
+        }
+    }
+
+    /// It is told of a gap. `cursor` is behind it, where the wire has one.
+    pub(crate) fn gap(&mut self, sub: Sub, topic: &str, count: Option<u64>, cursor: Option<&str>) {
+        match count {
+            Some(_) => self.seen.gaps += 1,
+            None => self.seen.unknown_gaps += 1,
+        }
+        let Self { shadow, subscriptions, .. } = self;
+        let subscription = &mut subscriptions[sub.0];
+        if subscription.wants == Wants::Raw {
+            // It is over with this, and where it was is not known closely enough to say more.
+            return;
+        }
+        let index = subscription.index(number_of_topic(topic));
+        let track = &mut subscription.tracks[index];
+        track.gap(shadow, count, &subscription.what);
+        if let Some(cursor) = cursor {
+            let position =
+                Position::parse_all(cursor, subscription.tracks.len()).swap_remove(index);
+            let track = &mut subscription.tracks[index];
+            if track.at == At::BehindGap {
+                track.land(shadow, &position, &subscription.what);
+            }
+            subscription.check_cursor(shadow, cursor);
+        }
+    }
+
+    /// A poll is answered, and over.
+    pub(crate) fn polled(&mut self, sub: Sub, polled: &Polled) {
+        for (topic, count) in &polled.gaps {
+            self.gap(sub, topic, *count, None);
+        }
+        for message in &polled.messages {
+            let (topic, id) = (Some(message.topic.as_str()), Some(message.id.as_str()));
+            self.message(sub, topic, id, None, &message.payload);
+        }
+        let Self { shadow, subscriptions, .. } = self;
+        let subscription = &mut subscriptions[sub.0];
+        let positions = subscription.positions(&polled.cursor);
+        for (track, position) in subscription.tracks.iter_mut().zip(positions) {
+            match track.at {
+                At::Unsaid => track.open(shadow, &position, &subscription.what),
+                At::BehindGap => track.land(shadow, &position, &subscription.what),
+                At::Position { .. } | At::Nowhere => (),
+            }
+        }
+        subscription.check_cursor(shadow, &polled.cursor);
+        if !polled.more {
+            for track in &subscription.tracks {
+                track.check_floor(shadow, 0, &subscription.what);
+            }
+        }
+        self.end(sub);
+    }
+
+    /// A topic that is at rest was read from its earliest message to its end.
+    pub(crate) fn check_retained(&self, topic: usize, messages: usize) {
+        self.shadow.check_retained(topic, messages);
+    }
+
+    // Whether everybody has what there is.
+
+    /// Whether a cursor is at the last acknowledged message of each of its topics, or behind it.
+    pub(crate) fn is_at_head(&mut self, topics: &[usize], cursor: &str) -> bool {
+        let start = Start::Cursor(cursor.to_owned());
+        let tracks = Track::all(&mut self.shadow, topics, &start);
+        tracks.iter().all(|track| match track.at {
+            At::Position { life, sequence } => self.shadow.is_head(track.topic, life, sequence),
+            _ => false,
+        })
+    }
+
+    /// The message that a subscription was told of last.
+    pub(crate) fn last_told(&self, sub: Sub) -> Option<PublishId> {
+        self.subscriptions[sub.0].last
+    }
+}

@@ -1,0 +1,388 @@
+//! What was published: every message that anybody ever tried to publish, and what is known of its fate.
+//!
+//! The judge learns where a message is from acknowledgements and deliveries alone. It never guesses: what
+//! it cannot know counts in the server's favour, and everything else must fit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+use tidings::limits::Limits;
+
+use super::position::Position;
+use crate::wires::{Kind, Payload};
+
+/// Bytes that a message costs beside its payload and names, as docs/operating.md says.
+const OVERHEAD_BYTES: usize = 256;
+
+/// A message, by the order in which clients began to publish them.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PublishId(pub(crate) usize);
+
+/// What is known of a message.
+#[derive(Debug)]
+pub(crate) struct Publish {
+    pub(crate) topic: usize,
+    pub(crate) payload: Payload,
+    pub(crate) key: Option<String>,
+    /// When it was first sent; never yet: `u64::MAX`.
+    first_sent_ms: u64,
+    /// How many causes of a new epoch there had been for its topic when it was first sent.
+    causes_before: usize,
+    /// A refusal that was final.
+    refused: bool,
+    pub(crate) acknowledged: bool,
+    /// Where it was seen: more than once only if its key may have been forgotten.
+    places: Vec<(usize, u64)>,
+}
+
+impl Publish {
+    fn cost_bytes(&self) -> usize {
+        // The content type that is implied is stored as well.
+        self.payload.bytes.len() + 64 + OVERHEAD_BYTES
+    }
+}
+
+/// One life of a topic's log.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) epoch: Rc<str>,
+    places: BTreeMap<u64, PublishId>,
+}
+
+/// What a reader must have been able to see when it asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Floor {
+    life: usize,
+    sequence: u64,
+    /// The topic's causes when a message of that life was sent last.
+    causes: usize,
+}
+
+/// One topic.
+#[derive(Debug, Default)]
+pub(crate) struct Topic {
+    lives: Vec<Life>,
+    /// Reasons there were for a new epoch: deletions that were sent, and failures.
+    causes: usize,
+    deleted: bool,
+    /// Publishes that may be in the log, at a place that nobody has seen.
+    unplaced: BTreeSet<PublishId>,
+    /// Repeats of publishes whose keys may have been forgotten.
+    doubtful: usize,
+    /// The last acknowledged message, by the time at which it was sent.
+    floor: Option<Floor>,
+    /// When the message of `floor` was sent.
+    alive_ms: u64,
+}
+
+/// All topics, and all that was published.
+#[derive(Debug)]
+pub(crate) struct Shadow {
+    pub(crate) now_ms: u64,
+    limits: Limits,
+    topics: Vec<Topic>,
+    pub(crate) publishes: Vec<Publish>,
+    keyed: usize,
+    /// Topics may be thrown out for others.
+    topics_are_few: bool,
+}
+
+impl Shadow {
+    pub(crate) fn new(limits: Limits, topics: usize) -> Self {
+        let topics_are_few = (limits.topics_max as usize) < 1_000;
+        let topics = (0..topics).map(|_| Topic::default()).collect();
+        let (publishes, keyed) = (Vec::new(), 0);
+        Self { now_ms: 0, limits, topics, publishes, keyed, topics_are_few }
+    }
+
+    /// Something happened after which a topic may begin a new epoch; without one: all of them.
+    pub(crate) fn note_cause(&mut self, topic: Option<usize>) {
+        match topic {
+            Some(topic) => {
+                self.topics[topic].causes += 1;
+                self.topics[topic].deleted = true;
+            }
+            None => self.topics.iter_mut().for_each(|topic| topic.causes += 1),
+        }
+    }
+
+    /// A client is about to publish. The payload must be one that nobody else has.
+    pub(crate) fn draft(&mut self, topic: usize, payload: Payload, is_keyed: bool) -> PublishId {
+        let id = PublishId(self.publishes.len());
+        self.keyed += usize::from(is_keyed);
+        self.publishes.push(Publish {
+            topic,
+            payload,
+            key: is_keyed.then(|| format!("key-{}", id.0)),
+            first_sent_ms: u64::MAX,
+            causes_before: 0,
+            refused: false,
+            acknowledged: false,
+            places: Vec::new(),
+        });
+        id
+    }
+
+    /// The bytes of a publish leave its client now, perhaps not for the first time.
+    pub(crate) fn note_sent(&mut self, id: PublishId) {
+        let may_repeat = self.may_repeat(id);
+        let publish = &mut self.publishes[id.0];
+        let topic = &mut self.topics[publish.topic];
+        if publish.first_sent_ms == u64::MAX {
+            publish.first_sent_ms = self.now_ms;
+            publish.causes_before = topic.causes;
+            topic.unplaced.insert(id);
+        } else {
+            assert!(publish.key.is_some(), "a client repeats what has no key");
+            topic.doubtful += usize::from(may_repeat);
+        }
+    }
+
+    /// It was refused, and is not in any log.
+    pub(crate) fn note_refused(&mut self, id: PublishId) {
+        let publish = &mut self.publishes[id.0];
+        assert!(publish.places.is_empty(), "{} was refused, and is there", self.say(id));
+        publish.refused = true;
+        let topic = publish.topic;
+        self.topics[topic].unplaced.remove(&id);
+    }
+
+    /// It was acknowledged, with this id.
+    pub(crate) fn note_acknowledged(&mut self, id: PublishId, position: &Position) {
+        let life = self.place(id, position);
+        let publish = &mut self.publishes[id.0];
+        publish.acknowledged = true;
+        let (sent_ms, causes) = (publish.first_sent_ms, publish.causes_before);
+        let topic = &mut self.topics[publish.topic];
+        match &mut topic.floor {
+            Some(floor) if floor.life == life => {
+                floor.sequence = floor.sequence.max(position.sequence);
+                floor.causes = floor.causes.max(causes);
+            }
+            Some(_) if sent_ms < topic.alive_ms => (),
+            floor => *floor = Some(Floor { life, sequence: position.sequence, causes }),
+        }
+        topic.alive_ms = topic.alive_ms.max(sent_ms);
+    }
+
+    /// Whether a repeat of it may be published a second time: its key may have been forgotten.
+    fn may_repeat(&self, id: PublishId) -> bool {
+        let publish = &self.publishes[id.0];
+        let is_old =
+            self.now_ms.saturating_sub(publish.first_sent_ms) >= self.limits.idempotency_window_ms;
+        is_old
+            || self.topics[publish.topic].causes > publish.causes_before
+            || self.keyed > self.limits.idempotency_keys_max as usize
+            || self.topics_are_few
+    }
+
+    /// A message was seen at a place. Returns the number of the topic's life.
+    pub(crate) fn place(&mut self, id: PublishId, position: &Position) -> usize {
+        let (topic, sequence) = (self.publishes[id.0].topic, position.sequence);
+        assert!(sequence > 0, "{} is message 0", self.say(id));
+        assert!(!self.publishes[id.0].refused, "{} was refused, and is there", self.say(id));
+        let life = self.life(topic, position);
+        if let Some(&other) = self.topics[topic].lives[life].places.get(&sequence) {
+            assert!(
+                other == id,
+                "{} and {} are both message {sequence} of {} in topic {topic}",
+                self.say(other),
+                self.say(id),
+                position.epoch
+            );
+            return life;
+        }
+        let may_repeat = self.publishes[id.0].key.is_some() && self.may_repeat(id);
+        let publish = &self.publishes[id.0];
+        assert!(
+            publish.places.is_empty() || may_repeat,
+            "{} was published twice: it is message {sequence} of {} in topic {topic}, and {:?}",
+            self.say(id),
+            position.epoch,
+            publish.places
+        );
+        self.publishes[id.0].places.push((life, sequence));
+        self.topics[topic].unplaced.remove(&id);
+        self.topics[topic].lives[life].places.insert(sequence, id);
+        life
+    }
+
+    /// The number of a topic's life; a new one must have a cause.
+    pub(crate) fn life(&mut self, topic: usize, position: &Position) -> usize {
+        let lives = &self.topics[topic].lives;
+        if let Some(life) = lives.iter().rposition(|life| life.epoch == position.epoch) {
+            return life;
+        }
+        let causes = self.topics[topic].causes;
+        assert!(
+            lives.len() <= causes || self.may_have_been_idle(topic) || self.topics_are_few,
+            "topic {topic} begins epoch {} for no reason: it was in {:?}, with {causes} causes",
+            position.epoch,
+            lives.iter().map(|life| &life.epoch).collect::<Vec<_>>()
+        );
+        let life = Life { epoch: Rc::clone(&position.epoch), places: BTreeMap::new() };
+        self.topics[topic].lives.push(life);
+        self.topics[topic].lives.len() - 1
+    }
+
+    /// Whether a topic may have had neither messages nor readers for so long that it was forgotten.
+    fn may_have_been_idle(&self, topic: usize) -> bool {
+        let shadow = &self.topics[topic];
+        let kept_ms = match &shadow.floor {
+            Some(_) if !shadow.deleted => self.limits.log_age_ms,
+            _ => 0,
+        };
+        self.now_ms.saturating_sub(shadow.alive_ms) >= kept_ms + self.limits.topic_idle_ms
+    }
+
+    /// The highest sequence that a life may have reached by now.
+    fn ceiling(&self, topic: usize, life: usize) -> u64 {
+        let shadow = &self.topics[topic];
+        let seen = shadow.lives[life].places.keys().next_back().copied().unwrap_or(0);
+        seen + (shadow.unplaced.len() + shadow.doubtful) as u64
+    }
+
+    /// What retention may have taken by now: message `sequence` of a life, and so all before it.
+    pub(crate) fn may_be_gone(&self, topic: usize, life: usize, sequence: u64) -> bool {
+        let shadow = &self.topics[topic];
+        let ceiling = self.ceiling(topic, life);
+        if ceiling >= sequence + u64::from(self.limits.log_messages) {
+            return true;
+        }
+        let known = &shadow.lives[life].places;
+        let sent_ms = match known.get(&sequence) {
+            Some(id) => self.publishes[id.0].first_sent_ms,
+            // It is one of those of which nothing is known.
+            None => {
+                let unplaced = shadow.unplaced.iter();
+                let first = unplaced.map(|id| self.publishes[id.0].first_sent_ms).min();
+                first.unwrap_or(if shadow.doubtful > 0 { 0 } else { self.now_ms })
+            }
+        };
+        if self.now_ms.saturating_sub(sent_ms) >= self.limits.log_age_ms {
+            return true;
+        }
+        let cost = |id: &PublishId| self.publishes[id.0].cost_bytes();
+        let behind: usize = known.range(sequence..).map(|(_, id)| cost(id)).sum();
+        let unplaced: usize = shadow.unplaced.iter().map(cost).sum();
+        shadow.doubtful > 0 || behind + unplaced > self.limits.log_bytes
+    }
+
+    /// Message `sequence` and all before it were said to be gone, or passed over: that must be true.
+    pub(crate) fn check_gone(&self, topic: usize, life: usize, sequence: u64, what: &str) {
+        assert!(
+            sequence == 0 || self.may_be_gone(topic, life, sequence),
+            "{what}: message {sequence} of topic {topic} ({}) is passed over, but it is retained: the log may \
+             be at {} by now",
+            self.topics[topic].lives[life].epoch,
+            self.ceiling(topic, life)
+        );
+    }
+
+    /// A page of a whole log: what retention allows, and no more.
+    pub(crate) fn check_retained(&self, topic: usize, messages: usize) {
+        assert!(
+            messages <= self.limits.log_messages as usize,
+            "topic {topic} retains {messages} messages, and may retain {}",
+            self.limits.log_messages
+        );
+    }
+
+    /// What a reader that asks now must see.
+    pub(crate) fn floor(&self, topic: usize) -> Option<Floor> {
+        self.topics[topic].floor.clone()
+    }
+
+    /// A reader that asked at `floor` is said to have everything up to `position`.
+    pub(crate) fn check_floor(
+        &self,
+        topic: usize,
+        floor: &Floor,
+        life: usize,
+        sequence: u64,
+        what: &str,
+    ) {
+        let shadow = &self.topics[topic];
+        if life == floor.life {
+            assert!(
+                sequence >= floor.sequence,
+                "{what}: {sequence} is the head of topic {topic}, but {} was acknowledged before it was asked for",
+                floor.sequence
+            );
+        } else {
+            assert!(
+                shadow.causes > floor.causes
+                    || self.may_have_been_idle(topic)
+                    || self.topics_are_few,
+                "{what}: topic {topic} is in epoch {}, but one was acknowledged in {} before it was asked for",
+                shadow.lives[life].epoch,
+                shadow.lives[floor.life].epoch
+            );
+        }
+    }
+
+    /// How far behind the head a reader of the last `count` may begin: it was told to begin behind
+    /// `sequence`.
+    pub(crate) fn check_last(&self, topic: usize, life: usize, sequence: u64, count: u64) {
+        assert!(
+            sequence + count <= self.ceiling(topic, life)
+                || sequence == 0
+                || self.may_be_gone(topic, life, sequence),
+            "the last {count} of topic {topic} begin behind {sequence}: fewer were given"
+        );
+    }
+
+    /// Whether a position is at least at the last acknowledged message.
+    pub(crate) fn is_head(&self, topic: usize, life: usize, sequence: u64) -> bool {
+        self.topics[topic]
+            .floor
+            .as_ref()
+            .is_none_or(|floor| floor.life == life && sequence >= floor.sequence)
+    }
+
+    /// The message with this payload. `tells_events`: the wire would have told an event's name.
+    pub(crate) fn recognise(&self, payload: &Payload, tells_events: bool) -> PublishId {
+        let decoded = match payload.kind {
+            Kind::Unknown => STANDARD.decode(&payload.bytes).ok(),
+            _ => None,
+        };
+        let number = number_of(decoded.as_ref().unwrap_or(&payload.bytes));
+        let id = number.filter(|&number| number < self.publishes.len()).map(PublishId);
+        let id = id.unwrap_or_else(|| {
+            panic!("nobody published {:?}", String::from_utf8_lossy(&payload.bytes))
+        });
+        let publish = &self.publishes[id.0];
+        let sent = &publish.payload;
+        let is_same = match (payload.kind, sent.kind) {
+            (Kind::Unknown, Kind::Binary) => decoded.as_ref() == Some(&sent.bytes),
+            (Kind::Unknown, _) | (Kind::Text, Kind::Json) => payload.bytes == sent.bytes,
+            (told, sent_as) => told == sent_as && payload.bytes == sent.bytes,
+        };
+        assert!(
+            publish.first_sent_ms <= self.now_ms
+                && is_same
+                && (!tells_events || payload.event == sent.event),
+            "{payload:?} is not what was published: {sent:?}"
+        );
+        id
+    }
+
+    pub(crate) fn say(&self, id: PublishId) -> String {
+        let publish = &self.publishes[id.0];
+        format!("publish {} (topic {})", id.0, publish.topic)
+    }
+
+    /// Where a message was seen, if that is known: the topic's life, and the sequence.
+    pub(crate) fn places(&self, id: PublishId) -> &[(usize, u64)] {
+        &self.publishes[id.0].places
+    }
+}
+
+/// The number that every payload has in it: digits behind a `#`.
+fn number_of(bytes: &[u8]) -> Option<usize> {
+    let at = bytes.iter().position(|&byte| byte == b'#')? + 1;
+    let digits = bytes[at..].split(|byte| !byte.is_ascii_digit()).next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}

@@ -1,0 +1,259 @@
+//! What is drawn from a seed before anything happens: how the server is set up, who comes, and what may go
+//! wrong. In each run some hazards are off, as two that hide each other are found apart ("swarm testing",
+//! Groce et al., ISSTA 2012).
+
+use fastrand::Rng;
+use tidings::config::Config;
+use tidings::limits::Limits;
+
+use crate::clients::Role;
+use crate::net::Weather;
+use crate::topics::TOPICS_MAX;
+
+/// Something that may go wrong.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hazard {
+    // All the time, from time to time:
+    /// Reads and writes move less than they could.
+    ShortCalls,
+    /// Calls say `WouldBlock` or `Interrupted` for no reason.
+    Hiccups,
+    /// Calls fail with an error that they may have.
+    FailingCalls,
+    /// Reports come late, twice, or about nobody.
+    Rumours,
+    /// What is sent is on its way for a while.
+    Delay,
+    /// Little goes through at a time.
+    Narrow,
+    /// Few bytes may be on their way to a client.
+    SmallWindow,
+    /// A reset destroys what was not taken yet.
+    HarshResets,
+    // At moments:
+    /// A connection is reset in the middle.
+    Cut,
+    /// A client closes its sending side.
+    HalfClose,
+    /// A client is gone, and nobody says so.
+    Vanish,
+    /// A worker stands still for a while.
+    Stall,
+    /// The whole process does.
+    Pause,
+    /// A worker panics at some place.
+    Panic,
+    /// A worker panics in some system call.
+    PanicInCall,
+    /// The wall clock is set.
+    WallClock,
+    /// No descriptor is left for a while.
+    Exhaustion,
+    /// The process is killed, and another begins.
+    Kill,
+    /// The process is told to go away, and another begins.
+    Drain,
+    /// A poll ends for nothing.
+    Interrupt,
+}
+
+impl Hazard {
+    pub(crate) const ALL: [Self; 20] = [
+        Self::ShortCalls,
+        Self::Hiccups,
+        Self::FailingCalls,
+        Self::Rumours,
+        Self::Delay,
+        Self::Narrow,
+        Self::SmallWindow,
+        Self::HarshResets,
+        Self::Cut,
+        Self::HalfClose,
+        Self::Vanish,
+        Self::Stall,
+        Self::Pause,
+        Self::Panic,
+        Self::PanicInCall,
+        Self::WallClock,
+        Self::Exhaustion,
+        Self::Kill,
+        Self::Drain,
+        Self::Interrupt,
+    ];
+
+    pub(crate) const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
+    /// Of a thousand steps, so many are this; 0 for what is there all the time.
+    const fn steps_in_thousand(self) -> u32 {
+        match self {
+            Self::ShortCalls
+            | Self::Hiccups
+            | Self::FailingCalls
+            | Self::Rumours
+            | Self::Delay
+            | Self::Narrow
+            | Self::SmallWindow
+            | Self::HarshResets => 0,
+            Self::Cut | Self::Interrupt => 8,
+            Self::HalfClose | Self::Vanish | Self::Stall => 3,
+            Self::Pause | Self::Panic | Self::PanicInCall | Self::WallClock | Self::Exhaustion => 2,
+            Self::Kill | Self::Drain => 1,
+        }
+    }
+}
+
+/// What happens in one step.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Whoever is awake has a turn: a worker or a client. If nobody is, time goes by until somebody is.
+    Turn,
+    /// A client does something of its own accord.
+    Client,
+    /// Time goes by, whoever is awake.
+    Pass,
+    Hazard(Hazard),
+}
+
+/// Steps of a thousand in which a client acts, and in which time goes by.
+const CLIENTS_IN_THOUSAND: u32 = 160;
+const PASSES_IN_THOUSAND: u32 = 50;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// Those that are on, by [`Hazard::bit`].
+    pub(crate) hazards: u32,
+    pub(crate) config: Config,
+    weather: Weather,
+    pub(crate) roles: Vec<Role>,
+    pub(crate) topics: usize,
+}
+
+/// One of several, each as likely.
+fn one_of<T: Copy>(random: &mut Rng, choices: &[T]) -> T {
+    choices[random.usize(..choices.len())]
+}
+
+impl Plan {
+    /// The plan of a seed, without the hazards in `spared`.
+    pub(crate) fn draw(seed: u64, spared: u32) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let mut hazards = 0;
+        for hazard in Hazard::ALL {
+            if random.u8(0..5) < 2 {
+                hazards |= hazard.bit();
+            }
+        }
+        let workers = one_of(&mut random, &[1, 2, 2, 3, 4]);
+        let limits = draw_limits(&mut random);
+        let weather = Weather {
+            step_max: one_of(&mut random, &[1, 7, 100, 5_000]),
+            hiccups: random.u8(1..30),
+            faults: random.u8(1..4),
+            late: random.u8(1..30),
+            window: one_of(&mut random, &[300, 1_000, 4_000]),
+            delay_ms: one_of(&mut random, &[3, 50, 400]),
+            rate: one_of(&mut random, &[5, 100, 2_000]),
+            harsh: true,
+            ..Weather::FAIR
+        };
+        let topics = random.usize(1..=TOPICS_MAX);
+        let roles = (0..random.usize(6..16)).map(|_| Role::draw(&mut random)).collect();
+        let connections_max = one_of(&mut random, &[24, 10_000, 10_000]);
+        let config = Config { workers, limits, connections_max, ..Config::default() };
+        Self { seed, hazards: hazards & !spared, config, weather, roles, topics }
+    }
+
+    pub(crate) fn has(&self, hazard: Hazard) -> bool {
+        self.hazards & hazard.bit() != 0
+    }
+
+    /// The weather while hazards last.
+    pub(crate) fn weather(&self) -> Weather {
+        let (bad, fair) = (self.weather, Weather::FAIR);
+        let pick = |hazard| if self.has(hazard) { bad } else { fair };
+        Weather {
+            step_max: pick(Hazard::ShortCalls).step_max,
+            hiccups: pick(Hazard::Hiccups).hiccups,
+            faults: pick(Hazard::FailingCalls).faults,
+            late: pick(Hazard::Rumours).late,
+            window: pick(Hazard::SmallWindow).window,
+            delay_ms: pick(Hazard::Delay).delay_ms,
+            rate: pick(Hazard::Narrow).rate,
+            harsh: pick(Hazard::HarshResets).harsh,
+            ..fair
+        }
+    }
+
+    /// What happens in step number `number`, and the dice for it. It depends on no other step, so that any
+    /// of them can be left out.
+    pub(crate) fn step(&self, number: u32) -> (Act, Rng) {
+        let mix = u64::from(number).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut random = Rng::with_seed(self.seed ^ mix);
+        let mut ticket = random.u32(..1_000);
+        for hazard in Hazard::ALL {
+            let share = hazard.steps_in_thousand();
+            if ticket < share {
+                let act = if self.has(hazard) { Act::Hazard(hazard) } else { Act::Turn };
+                return (act, random);
+            }
+            ticket -= share;
+        }
+        let act = match ticket {
+            0..CLIENTS_IN_THOUSAND => Act::Client,
+            ticket if ticket < CLIENTS_IN_THOUSAND + PASSES_IN_THOUSAND => Act::Pass,
+            _ => Act::Turn,
+        };
+        (act, random)
+    }
+}
+
+/// Limits small enough to be reached, one by one.
+fn draw_limits(random: &mut Rng) -> Limits {
+    let defaults = Limits::default();
+    let mut now_and_then = |small: u64, default: u64| match random.u8(0..3) {
+        0 => small,
+        _ => default,
+    };
+    let heartbeat_ms = now_and_then(1_000, defaults.heartbeat_ms);
+    let ping_ms = now_and_then(2_000, defaults.ping_ms);
+    let keep_alive_ms = now_and_then(3_000, defaults.keep_alive_ms);
+    let write_progress_ms = now_and_then(2_000, defaults.write_progress_ms);
+    let topic_idle_ms = now_and_then(4_000, defaults.topic_idle_ms);
+    let wait_max_ms = now_and_then(3_000, defaults.wait_max_ms);
+    let idempotency_window_ms = now_and_then(8_000, defaults.idempotency_window_ms);
+    let drain_spread_ms = now_and_then(1_000, defaults.drain_spread_ms);
+    let linger_ms = now_and_then(100, defaults.linger_ms);
+    let requests_max = now_and_then(5, u64::from(defaults.requests_max)) as u32;
+    let replay_page = now_and_then(2, u64::from(defaults.replay_page)) as u32;
+    let poll_bytes_max = now_and_then(700, defaults.poll_bytes_max as u64) as usize;
+    let outbox_bytes_max = now_and_then(400, defaults.outbox_bytes_max as u64) as usize;
+    let outboxes_bytes_max = now_and_then(2_000, defaults.outboxes_bytes_max as u64) as usize;
+    let idempotency_keys_max = now_and_then(20, u64::from(defaults.idempotency_keys_max)) as u32;
+    Limits {
+        heartbeat_ms,
+        ping_ms,
+        keep_alive_ms,
+        write_progress_ms,
+        topic_idle_ms,
+        wait_max_ms,
+        idempotency_window_ms,
+        drain_spread_ms,
+        linger_ms,
+        requests_max,
+        replay_page,
+        poll_bytes_max,
+        outbox_bytes_max,
+        outboxes_bytes_max,
+        idempotency_keys_max,
+        log_messages: one_of(random, &[3, 12, 40, 1_000, 1_000]),
+        log_bytes: one_of(random, &[3_000, 20_000, 8 << 20, 8 << 20]),
+        log_age_ms: one_of(random, &[2_000, 30_000, 3_600_000, 3_600_000]),
+        memory_bytes_max: one_of(random, &[60_000, 1 << 30, 1 << 30, 1 << 30]),
+        topics_max: one_of(random, &[8, 100_000, 100_000, 100_000, 100_000, 100_000]),
+        ..defaults
+    }
+}

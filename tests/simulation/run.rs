@@ -1,0 +1,335 @@
+//! One run: a history carried out step by step, then calm, then everybody leaves.
+
+use fastrand::Rng;
+use tidings::fuse::Place;
+
+use crate::clients::{Actor, Hands};
+use crate::judge::{Judge, Seen};
+use crate::net::Weather;
+use crate::plan::{Act, Hazard, Plan};
+use crate::topics::TOPICS_MAX;
+use crate::trace::Trace;
+use crate::world::World;
+
+mod calm;
+
+/// What came of a run in which the judge had nothing to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Of the whole trace.
+    pub(crate) fingerprint: u64,
+    pub(crate) seen: Seen,
+    /// How often each hazard came about, of those that do at moments.
+    pub(crate) hazards: [u64; Hazard::ALL.len()],
+    /// Milliseconds of virtual time.
+    pub(crate) took_ms: u64,
+}
+
+/// The server, its clients, the judge, and what happens to them.
+pub(crate) struct Run<'a> {
+    plan: &'a Plan,
+    world: World,
+    judge: Judge,
+    actors: Vec<Box<dyn Actor>>,
+    pub(crate) trace: Trace,
+    random: Rng,
+    /// Until when each worker stands still.
+    stalled_ms: Vec<u64>,
+    exhausted_ms: u64,
+    /// When the next process begins; while there is one, never.
+    boots_ms: u64,
+    is_calm: bool,
+    hazards: [u64; Hazard::ALL.len()],
+}
+
+/// What may have a turn.
+#[derive(Copy, Clone)]
+enum Candidate {
+    Worker(usize),
+    Client(usize),
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(plan: &'a Plan, trace: Trace) -> Self {
+        let mut world = World::new(plan.config.clone(), plan.weather(), plan.seed);
+        world.may_panic = true;
+        world.net(|net| net.keeps_pace = true);
+        let mut random = Rng::with_seed(plan.seed);
+        let begin = |role: &crate::clients::Role| role.begin(&mut random, plan.topics);
+        let actors = plan.roles.iter().map(begin).collect();
+        Self {
+            plan,
+            world,
+            judge: Judge::new(plan.config.limits.clone()),
+            actors,
+            trace,
+            random,
+            stalled_ms: vec![0; plan.config.workers],
+            exhausted_ms: 0,
+            boots_ms: u64::MAX,
+            is_calm: false,
+            hazards: [0; Hazard::ALL.len()],
+        }
+    }
+
+    /// Carries out the steps with these numbers, and everything that follows.
+    ///
+    /// # Panics
+    /// When the judge has something to say.
+    pub(crate) fn play(&mut self, steps: impl Iterator<Item = u32>) -> Outcome {
+        for number in steps {
+            self.trace.begin_step(number);
+            let (act, random) = self.plan.step(number);
+            self.begin_step(random);
+            match act {
+                Act::Turn => self.turn(),
+                Act::Client => self.act(),
+                Act::Pass => {
+                    let most_ms = [3, 100, 1_000, 10_000][self.random.usize(..4)];
+                    let ms = self.random.u64(0..most_ms);
+                    self.pass(ms);
+                }
+                Act::Hazard(hazard) => {
+                    self.hazards[hazard as usize] += 1;
+                    self.strike(hazard);
+                }
+            }
+        }
+        self.trace.begin_step(u32::MAX);
+        self.begin_step(Rng::with_seed(self.plan.seed));
+        self.calm_down();
+        self.everybody_leaves();
+        Outcome {
+            fingerprint: self.trace.fingerprint(),
+            seen: self.judge.seen.clone(),
+            hazards: self.hazards,
+            took_ms: self.world.now_ms(),
+        }
+    }
+
+    /// The dice of a step are its own, wherever they are thrown.
+    fn begin_step(&mut self, mut random: Rng) {
+        let of_net = random.fork();
+        self.world.net(|net| net.random = of_net);
+        self.world.random = random.fork();
+        self.random = random;
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        self.trace.note(self.world.now_ms(), what);
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.world.pass(ms);
+        let now_ms = self.world.now_ms();
+        self.judge.note_time(now_ms);
+        for (worker, until_ms) in self.stalled_ms.iter().enumerate() {
+            if self.world.is_up() {
+                self.world.stalled[worker] = *until_ms > now_ms;
+            }
+        }
+        if self.exhausted_ms <= now_ms {
+            self.world.weather(|weather| weather.descriptors = Weather::FAIR.descriptors);
+        }
+        if self.boots_ms <= now_ms {
+            self.note(|| "another process begins".to_owned());
+            self.boots_ms = u64::MAX;
+            self.world.boot();
+        }
+    }
+
+    /// Somebody who is awake has a turn. If nobody is, time goes by until somebody is.
+    fn turn(&mut self) {
+        let mut awake = self.awake();
+        if awake.is_empty() {
+            let next_ms = self.next_ms();
+            if next_ms == u64::MAX {
+                return;
+            }
+            self.pass(next_ms.saturating_sub(self.world.now_ms()));
+            awake = self.awake();
+        }
+        if awake.is_empty() {
+            return;
+        }
+        match awake[self.random.usize(..awake.len())] {
+            Candidate::Worker(worker) => self.tick(worker),
+            Candidate::Client(number) => self.client(number, |actor, hands| actor.wake(hands)),
+        }
+    }
+
+    fn awake(&self) -> Vec<Candidate> {
+        let workers = if self.world.is_up() { self.world.workers() } else { 0 };
+        let workers = (0..workers).filter(|&worker| self.world.is_awake(worker));
+        let clients = self.actors.iter().enumerate();
+        let clients = clients.filter(|(_, actor)| actor.is_awake(&self.world));
+        let clients = clients.map(|(number, _)| Candidate::Client(number));
+        workers.map(Candidate::Worker).chain(clients).collect()
+    }
+
+    /// When somebody wakes next.
+    fn next_ms(&self) -> u64 {
+        let now_ms = self.world.now_ms();
+        let later = |ms: &u64| *ms > now_ms;
+        let workers = if self.world.is_up() { self.world.workers() } else { 0 };
+        let workers = (0..workers).map(|worker| self.world.wakes_at_ms(worker));
+        let clients = self.actors.iter().map(|actor| actor.wakes_at_ms(&self.world));
+        let stalls = self.stalled_ms.iter().copied().filter(later);
+        let others = [self.world.next_arrival_ms(), self.boots_ms];
+        let exhausted = Some(self.exhausted_ms).into_iter().filter(later);
+        let all = workers.chain(clients).chain(stalls).chain(others).chain(exhausted);
+        all.min().unwrap_or(u64::MAX)
+    }
+
+    /// A client does something of its own accord.
+    fn act(&mut self) {
+        if self.actors.is_empty() {
+            return;
+        }
+        let number = self.random.usize(..self.actors.len());
+        self.client(number, |actor, hands| actor.act(hands));
+    }
+
+    fn client(&mut self, number: usize, call: impl FnOnce(&mut dyn Actor, &mut Hands<'_>)) {
+        let mut hands = Hands {
+            world: &mut self.world,
+            judge: &mut self.judge,
+            random: &mut self.random,
+            trace: &mut self.trace,
+            number,
+            topics: self.plan.topics.min(TOPICS_MAX),
+            calm: self.is_calm,
+        };
+        call(&mut *self.actors[number], &mut hands);
+    }
+
+    /// A worker has a turn. What it leaves behind must keep to the bounds.
+    fn tick(&mut self, worker: usize) {
+        let before = self.world.look(worker, |worker| worker.counters().clone());
+        let was_set = self.world.fuse.is_lit() || self.world.net(|net| net.ambush > 1);
+        let result = self.world.try_tick(worker);
+        let after = self.world.look(worker, |worker| worker.counters().clone());
+        self.note(|| {
+            format!(
+                "worker {worker}: {} read, {} written, {} delivered, {} connections",
+                after.bytes_read - before.bytes_read,
+                after.bytes_written - before.bytes_written,
+                after.delivered - before.delivered,
+                after.connections()
+            )
+        });
+        if after.restarts > before.restarts || result.is_err() {
+            let is_set = self.world.fuse.is_lit() || self.world.net(|net| net.ambush > 1);
+            assert!(was_set && !is_set, "a worker panics: {}", crate::complaint::last_panic());
+            self.note(|| format!("worker {worker} has panicked"));
+            self.judge.fail();
+        }
+        if result.is_err() {
+            self.note(|| "it has panicked too often: the process ends".to_owned());
+            return self.kill();
+        }
+        self.check_bounds(worker);
+        if self.world.is_over() {
+            self.note(|| "the process has gone away".to_owned());
+            self.kill();
+        }
+    }
+
+    /// What one worker may hold.
+    fn check_bounds(&self, worker: usize) {
+        let (counters, gauges) =
+            self.world.look(worker, |worker| (worker.counters().clone(), worker.gauges()));
+        let config = &self.plan.config;
+        let limits = &config.limits;
+        let memory_max = config.share(limits.memory_bytes_max);
+        assert!(
+            gauges.memory_bytes <= memory_max + MEMORY_SLACK,
+            "worker {worker} holds {} bytes of messages, and may hold {memory_max}",
+            gauges.memory_bytes
+        );
+        let connections = counters.connections() as usize;
+        let outbox_max = limits.outbox_bytes_max + limits.poll_bytes_max + ANSWER_BYTES_MAX;
+        let outboxes_max = connections * outbox_max;
+        assert!(
+            counters.outbox_bytes as usize <= outboxes_max,
+            "worker {worker} owes {} bytes to {connections} connections, and may owe {outboxes_max}",
+            counters.outbox_bytes
+        );
+    }
+
+    /// The process is gone; another comes soon.
+    fn kill(&mut self) {
+        self.world.kill();
+        self.world.fuse.put_out();
+        self.stalled_ms.fill(0);
+        self.judge.fail();
+        let away_ms = if self.is_calm { 0 } else { self.random.u64(0..3_000) };
+        self.boots_ms = self.world.now_ms() + away_ms;
+        self.pass(0);
+    }
+
+    fn strike(&mut self, hazard: Hazard) {
+        let now_ms = self.world.now_ms();
+        self.note(|| format!("hazard: {hazard:?}"));
+        match hazard {
+            Hazard::Cut | Hazard::HalfClose | Hazard::Vanish => self.strike_connection(hazard),
+            Hazard::Pause => {
+                let ms = self.random.u64(100..100_000);
+                self.pass(ms);
+            }
+            Hazard::WallClock => {
+                let by_ms = self.random.i64(-100_000_000..100_000_000);
+                self.world.net(|net| net.wall_ahead_ms += by_ms);
+            }
+            Hazard::Exhaustion => {
+                self.exhausted_ms = now_ms + self.random.u64(1..5_000);
+                let open = self.world.open();
+                self.world.weather(|weather| weather.descriptors = open);
+            }
+            _ if !self.world.is_up() => (),
+            Hazard::Stall => {
+                let worker = self.random.usize(..self.world.workers());
+                self.stalled_ms[worker] = now_ms + self.random.u64(1..15_000);
+                self.world.stalled[worker] = true;
+            }
+            Hazard::Panic => {
+                let place = Place::ALL[self.random.usize(..Place::ALL.len())];
+                self.world.fuse.light(place, self.random.u32(1..20));
+            }
+            Hazard::PanicInCall => {
+                let calls = self.random.u32(1..60);
+                self.world.ambush(calls);
+            }
+            Hazard::Interrupt => {
+                let worker = self.random.usize(..self.world.workers());
+                if !self.world.stalled[worker] && !self.world.has_ended(worker) {
+                    self.tick(worker);
+                }
+            }
+            Hazard::Kill => self.kill(),
+            Hazard::Drain => self.world.drain(),
+            // These are there all the time.
+            _ => unreachable!("{hazard:?} does not come in steps"),
+        }
+    }
+
+    /// Something happens to a connection, of which neither end was asked.
+    fn strike_connection(&mut self, hazard: Hazard) {
+        let live = self.world.net(|net| net.live().to_vec());
+        if live.is_empty() {
+            return;
+        }
+        let pipe = live[self.random.usize(..live.len())];
+        self.note(|| format!("it hits connection {pipe}"));
+        self.world.net(|net| match hazard {
+            Hazard::Cut => net.cut(pipe),
+            Hazard::HalfClose => net.finish(pipe),
+            _ => net.vanish(pipe),
+        });
+    }
+}
+
+/// Encodings and messages that were under way when the bound was reached.
+const MEMORY_SLACK: usize = 64 * 1024;
+/// The longest answer that is no page of messages: the metrics.
+const ANSWER_BYTES_MAX: usize = 24 * 1024;

@@ -1,0 +1,120 @@
+//! The end of a run: nothing goes wrong any more, so everybody must get everything, and when all have left
+//! nothing may be left of them.
+
+use super::Run;
+use crate::clients::{Actor, Leaving, auditor, sentinel};
+use crate::net::Weather;
+
+/// Within this time everybody has everything: the longest patience, twice, and the longest delay that the
+/// server asks for.
+const CALM_MS: u64 = 240_000;
+/// Turns after which the server is busy with itself.
+const TURNS_MAX: usize = 400_000;
+/// Longer than anything is kept.
+const FOREVER_MS: u64 = 2 * 3_600_000;
+
+impl Run<'_> {
+    /// All hazards end; then everybody reaches the head of what they read.
+    pub(super) fn calm_down(&mut self) {
+        self.note(|| "all is calm".to_owned());
+        self.is_calm = true;
+        self.world.weather(|weather| *weather = Weather { harsh: weather.harsh, ..Weather::FAIR });
+        self.world.fuse.put_out();
+        self.world.ambush(0);
+        self.stalled_ms.fill(0);
+        self.exhausted_ms = 0;
+        self.boots_ms = self.boots_ms.min(self.world.now_ms());
+        self.pass(0);
+        if !self.world.is_up() {
+            self.boots_ms = self.world.now_ms();
+            self.pass(0);
+        }
+        // Whatever was under way is over before the last messages are published.
+        self.until("nobody waits for an answer", |run| run.are_content(|actor| !actor.is_reader()));
+        for topic in 0..self.plan.topics {
+            let sentinel = sentinel::Sentinel::new(topic);
+            self.actors.push(Box::new(sentinel));
+        }
+        self.until("everybody has everything", |run| run.are_content(|_| true));
+        for topic in 0..self.plan.topics {
+            let auditor = auditor::Auditor::new(topic);
+            self.actors.push(Box::new(auditor));
+        }
+        self.until("everything that was retained is read", |run| run.are_content(|_| true));
+    }
+
+    fn are_content(&mut self, which: impl Fn(&dyn Actor) -> bool) -> bool {
+        let judge = &mut self.judge;
+        self.actors.iter().filter(|actor| which(&***actor)).all(|actor| actor.is_content(judge))
+    }
+
+    /// Takes turns until `is_so`.
+    fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
+        let began_ms = self.world.now_ms();
+        for _ in 0..TURNS_MAX {
+            if is_so(self) {
+                return;
+            }
+            if self.world.now_ms() > began_ms + CALM_MS {
+                self.complain_of_waiting(what);
+            }
+            self.turn();
+        }
+        panic!("the server does not come to rest before {what}");
+    }
+
+    fn complain_of_waiting(&mut self, what: &str) -> ! {
+        let judge = &mut self.judge;
+        let waiting = self.actors.iter().enumerate();
+        let waiting = waiting.filter(|(_, actor)| !actor.is_content(judge));
+        let waiting =
+            waiting.map(|(number, actor)| format!("client {number}, {}", actor.describe()));
+        let waiting: Vec<String> = waiting.collect();
+        panic!("after {} s still waiting until {what}: {}", CALM_MS / 1_000, waiting.join("; "));
+    }
+
+    /// All go, and everything that was kept grows old: nothing may be left.
+    pub(super) fn everybody_leaves(&mut self) {
+        self.note(|| "everybody leaves".to_owned());
+        for number in 0..self.actors.len() {
+            let how = Leaving::draw(&mut self.random);
+            self.client(number, |actor, hands| actor.leave(hands, how));
+        }
+        self.actors.clear();
+        for _ in 0..4 {
+            self.rest();
+            self.pass(FOREVER_MS);
+        }
+        self.rest();
+        assert_eq!(self.world.open(), 0, "sockets are left");
+        assert_eq!(self.world.post.connections(), 0, "connections are counted that are not there");
+        for worker in 0..self.world.workers() {
+            self.check_nothing_left(worker);
+        }
+    }
+
+    /// Turns until nobody has anything to do for two minutes.
+    fn rest(&mut self) {
+        let began_ms = self.world.now_ms();
+        for _ in 0..TURNS_MAX {
+            if self.awake().is_empty() && self.next_ms() > began_ms + 120_000 {
+                return;
+            }
+            self.turn();
+        }
+        panic!("the server does not come to rest when everybody has left");
+    }
+
+    fn check_nothing_left(&self, worker: usize) {
+        let (counters, gauges) =
+            self.world.look(worker, |worker| (worker.counters().clone(), worker.gauges()));
+        let what = format!("of worker {worker}, when everybody has left");
+        assert_eq!(counters.connections(), 0, "connections {what}");
+        assert_eq!(counters.subscriptions, [0; 4], "subscriptions {what}");
+        assert_eq!(counters.outbox_bytes, 0, "bytes owed {what}");
+        assert_eq!(counters.body_bytes, 0, "bytes of bodies {what}");
+        assert_eq!(gauges.memory_bytes, 0, "bytes of messages {what}");
+        assert_eq!(gauges.mail_waiting, 0, "letters {what}");
+        assert_eq!((gauges.topics, gauges.replicas), (0, 0), "topics {what}");
+    }
+}
