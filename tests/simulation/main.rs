@@ -37,6 +37,26 @@ fn first() {
                 failed += 1;
                 println!("{seed}: {complaint:?}");
                 if seeds == 1 {
+                    let l = &plan.config.limits;
+                    println!(
+                        "workers {} idle {} age {} messages {} bytes {} memory {} topics {} window {} page {} poll_bytes {}",
+                        plan.config.workers,
+                        l.topic_idle_ms,
+                        l.log_age_ms,
+                        l.log_messages,
+                        l.log_bytes,
+                        l.memory_bytes_max,
+                        l.topics_max,
+                        l.idempotency_window_ms,
+                        l.replay_page,
+                        l.poll_bytes_max
+                    );
+                    for hazard in plan::Hazard::ALL {
+                        if plan.has(hazard) {
+                            print!("{hazard:?} ");
+                        }
+                    }
+                    println!();
                     let lines = std::env::var("LINES")
                         .ok()
                         .and_then(|text| text.parse().ok())

@@ -150,7 +150,7 @@ impl Plan {
         let workers = one_of(&mut random, &[1, 2, 2, 3, 4]);
         let limits = draw_limits(&mut random);
         let weather = Weather {
-            step_max: one_of(&mut random, &[1, 7, 100, 5_000]),
+            step_max: one_of(&mut random, &[5, 60, 60, 500, 5_000]),
             hiccups: random.u8(1..30),
             faults: random.u8(1..4),
             late: random.u8(1..30),
@@ -162,7 +162,7 @@ impl Plan {
         };
         let topics = random.usize(1..=TOPICS_MAX);
         let roles = (0..random.usize(6..16)).map(|_| Role::draw(&mut random)).collect();
-        let connections_max = one_of(&mut random, &[24, 10_000, 10_000]);
+        let connections_max = one_of(&mut random, &[60, 10_000, 10_000]);
         let config = Config { workers, limits, connections_max, ..Config::default() };
         Self { seed, hazards: hazards & !spared, config, weather, roles, topics }
     }

@@ -206,7 +206,8 @@ impl<'a> Run<'a> {
     /// A worker has a turn. What it leaves behind must keep to the bounds.
     fn tick(&mut self, worker: usize) {
         let before = self.world.look(worker, |worker| worker.counters().clone());
-        let was_set = self.world.fuse.is_lit() || self.world.net(|net| net.ambush > 1);
+        let traps = |world: &mut World| (world.fuse.is_lit(), world.net(|net| net.ambush > 1));
+        let set = traps(&mut self.world);
         let result = self.world.try_tick(worker);
         let after = self.world.look(worker, |worker| worker.counters().clone());
         self.note(|| {
@@ -219,8 +220,8 @@ impl<'a> Run<'a> {
             )
         });
         if after.restarts > before.restarts || result.is_err() {
-            let is_set = self.world.fuse.is_lit() || self.world.net(|net| net.ambush > 1);
-            assert!(was_set && !is_set, "a worker panics: {}", crate::complaint::last_panic());
+            let left = traps(&mut self.world);
+            assert!(set != left, "a worker panics: {}", crate::complaint::last_panic());
             self.note(|| format!("worker {worker} has panicked"));
             self.judge.fail();
         }

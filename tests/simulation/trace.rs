@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Lines that are kept.
-const LINES_KEPT: usize = 400;
+const LINES_KEPT: usize = 40000;
 
 /// See the module.
 #[derive(Debug, Default)]

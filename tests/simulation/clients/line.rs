@@ -67,6 +67,7 @@ impl Line {
         let client = hands.world.connect(worker);
         let used_ms = hands.now_ms();
         hands.note(|| format!("connects to worker {worker}, as {}", client.0));
+        let pace = if hands.calm { Pace::EAGER } else { pace };
         Self { client, pace, next_read_ms: 0, used_ms }
     }
 

@@ -113,6 +113,8 @@ impl Publisher {
                 hands.judge.refuse(id, !detail.contains("nobody knows"));
                 self.next_ms = hands.now_ms() + answer.head.retry_ms().unwrap_or(0);
             }
+            // What was on its way for too long did not arrive whole.
+            408 => hands.judge.refuse(id, true),
             status => panic!("a right publish is answered with {status}"),
         }
         !answer.head.closes()
@@ -127,6 +129,8 @@ impl Publisher {
         }
         if let Some(asking) = self.asking.take() {
             asking.line.leave(hands, how);
+            let own_ms = if hands.calm { 100 } else { hands.random.u64(0..1_000) };
+            self.next_ms = self.next_ms.max(hands.now_ms() + own_ms);
         }
     }
 

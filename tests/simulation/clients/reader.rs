@@ -213,7 +213,7 @@ impl Reader {
             Told::Retry(ms) => self.retry_ms = Some(ms),
             Told::Drain { retry_ms } => self.retry_ms = Some(retry_ms),
             Told::Refused { status, retry_ms } => {
-                assert!(matches!(status, 429 | 503), "a right request is refused: {status}");
+                assert!(matches!(status, 408 | 429 | 503), "a right request is refused: {status}");
                 self.retry_ms = retry_ms.or(self.retry_ms);
             }
             Told::Ping(payload) => {
@@ -269,10 +269,10 @@ impl Reader {
             hands.note(|| format!("polled {count} messages, {:?}, {}", polled.gaps, polled.cursor));
             hands.judge.polled(sub, &polled);
             self.cursor = Some(polled.cursor);
-            let is_patient = matches!(self.way, Way::LongPoll(_)) || more;
+            let is_patient = matches!(self.way, Way::LongPoll(1..)) || more;
             *next_ms = hands.now_ms() + if is_patient { 0 } else { own_ms };
         } else {
-            assert!(matches!(head.status, 429 | 503), "a right poll is refused: {head:?}");
+            assert!(matches!(head.status, 408 | 429 | 503), "a right poll is refused: {head:?}");
             hands.judge.end(sub);
             *next_ms = hands.now_ms() + head.retry_ms().unwrap_or(own_ms);
         }

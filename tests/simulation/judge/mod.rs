@@ -283,7 +283,8 @@ impl Judge {
         }
         let index = subscription.index(number_of_topic(topic));
         let track = &mut subscription.tracks[index];
-        track.gap(shadow, count, &subscription.what);
+        let is_poll = subscription.wants == Wants::Poll;
+        track.gap(shadow, count, is_poll, &subscription.what);
         if let Some(cursor) = cursor {
             let position =
                 Position::parse_all(cursor, subscription.tracks.len()).swap_remove(index);

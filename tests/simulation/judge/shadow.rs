@@ -29,7 +29,8 @@ pub(crate) struct Publish {
     /// When it was first sent; never yet: `u64::MAX`.
     first_sent_ms: u64,
     /// How many causes of a new epoch there had been for its topic when it was first sent.
-    causes_before: usize,
+    causes_before: u64,
+    attempts: u32,
     /// A refusal that was final.
     refused: bool,
     pub(crate) acknowledged: bool,
@@ -57,16 +58,18 @@ pub(crate) struct Floor {
     life: usize,
     sequence: u64,
     /// The topic's causes when a message of that life was sent last.
-    causes: usize,
+    causes: u64,
 }
 
 /// One topic.
 #[derive(Debug, Default)]
 pub(crate) struct Topic {
     lives: Vec<Life>,
-    /// Reasons there were for a new epoch: deletions that were sent, and failures.
-    causes: usize,
-    deleted: bool,
+    /// Reasons that there were for a new epoch, up to the present quiet time: deletions that were sent,
+    /// failures, and earlier quiet times.
+    causes: u64,
+    /// When the last of them came.
+    cause_ms: u64,
     /// Publishes that may be in the log, at a place that nobody has seen.
     unplaced: BTreeSet<PublishId>,
     /// Repeats of publishes whose keys may have been forgotten.
@@ -99,12 +102,10 @@ impl Shadow {
 
     /// Something happened after which a topic may begin a new epoch; without one: all of them.
     pub(crate) fn note_cause(&mut self, topic: Option<usize>) {
-        match topic {
-            Some(topic) => {
-                self.topics[topic].causes += 1;
-                self.topics[topic].deleted = true;
-            }
-            None => self.topics.iter_mut().for_each(|topic| topic.causes += 1),
+        for topic in topic.map_or(0..self.topics.len(), |topic| topic..topic + 1) {
+            let causes = self.causes(topic);
+            self.topics[topic].causes = causes + 1;
+            self.topics[topic].cause_ms = self.now_ms;
         }
     }
 
@@ -118,6 +119,7 @@ impl Shadow {
             key: is_keyed.then(|| format!("key-{}", id.0)),
             first_sent_ms: u64::MAX,
             causes_before: 0,
+            attempts: 0,
             refused: false,
             acknowledged: false,
             places: Vec::new(),
@@ -128,11 +130,13 @@ impl Shadow {
     /// The bytes of a publish leave its client now, perhaps not for the first time.
     pub(crate) fn note_sent(&mut self, id: PublishId) {
         let may_repeat = self.may_repeat(id);
+        let causes = self.causes(self.publishes[id.0].topic);
         let publish = &mut self.publishes[id.0];
         let topic = &mut self.topics[publish.topic];
-        if publish.first_sent_ms == u64::MAX {
+        publish.attempts += 1;
+        if publish.attempts == 1 {
             publish.first_sent_ms = self.now_ms;
-            publish.causes_before = topic.causes;
+            publish.causes_before = causes;
             topic.unplaced.insert(id);
         } else {
             assert!(publish.key.is_some(), "a client repeats what has no key");
@@ -140,9 +144,12 @@ impl Shadow {
         }
     }
 
-    /// It was refused, and is not in any log.
+    /// It was refused: if it was not sent before, it is in no log.
     pub(crate) fn note_refused(&mut self, id: PublishId) {
         let publish = &mut self.publishes[id.0];
+        if publish.attempts > 1 {
+            return;
+        }
         assert!(publish.places.is_empty(), "{} was refused, and is there", self.say(id));
         publish.refused = true;
         let topic = publish.topic;
@@ -155,7 +162,9 @@ impl Shadow {
         let publish = &mut self.publishes[id.0];
         publish.acknowledged = true;
         let (sent_ms, causes) = (publish.first_sent_ms, publish.causes_before);
-        let topic = &mut self.topics[publish.topic];
+        let number = publish.topic;
+        let causes_now = self.causes(number);
+        let topic = &mut self.topics[number];
         match &mut topic.floor {
             Some(floor) if floor.life == life => {
                 floor.sequence = floor.sequence.max(position.sequence);
@@ -164,7 +173,10 @@ impl Shadow {
             Some(_) if sent_ms < topic.alive_ms => (),
             floor => *floor = Some(Floor { life, sequence: position.sequence, causes }),
         }
-        topic.alive_ms = topic.alive_ms.max(sent_ms);
+        if sent_ms >= topic.alive_ms {
+            // The quiet time is over.
+            (topic.alive_ms, topic.causes) = (sent_ms, causes_now);
+        }
     }
 
     /// Whether a repeat of it may be published a second time: its key may have been forgotten.
@@ -173,7 +185,7 @@ impl Shadow {
         let is_old =
             self.now_ms.saturating_sub(publish.first_sent_ms) >= self.limits.idempotency_window_ms;
         is_old
-            || self.topics[publish.topic].causes > publish.causes_before
+            || self.causes(publish.topic) > publish.causes_before
             || self.keyed > self.limits.idempotency_keys_max as usize
             || self.topics_are_few
     }
@@ -215,9 +227,9 @@ impl Shadow {
         if let Some(life) = lives.iter().rposition(|life| life.epoch == position.epoch) {
             return life;
         }
-        let causes = self.topics[topic].causes;
+        let causes = self.causes(topic);
         assert!(
-            lives.len() <= causes || self.may_have_been_idle(topic) || self.topics_are_few,
+            lives.len() as u64 <= causes || self.topics_are_few,
             "topic {topic} begins epoch {} for no reason: it was in {:?}, with {causes} causes",
             position.epoch,
             lives.iter().map(|life| &life.epoch).collect::<Vec<_>>()
@@ -227,14 +239,24 @@ impl Shadow {
         self.topics[topic].lives.len() - 1
     }
 
-    /// Whether a topic may have had neither messages nor readers for so long that it was forgotten.
-    fn may_have_been_idle(&self, topic: usize) -> bool {
+    /// How often a topic may have begun a new epoch by now.
+    fn causes(&self, topic: usize) -> u64 {
+        self.topics[topic].causes + self.quiet_lives(topic)
+    }
+
+    /// How often, in the present quiet time, a topic may have been forgotten for having had neither
+    /// messages nor readers.
+    fn quiet_lives(&self, topic: usize) -> u64 {
         let shadow = &self.topics[topic];
-        let kept_ms = match &shadow.floor {
-            Some(_) if !shadow.deleted => self.limits.log_age_ms,
-            _ => 0,
+        let (since_ms, kept_ms) = match &shadow.floor {
+            // All that has happened since is that its messages grew old.
+            Some(floor) if floor.causes >= shadow.causes => {
+                (shadow.alive_ms, self.limits.log_age_ms)
+            }
+            _ => (shadow.cause_ms, 0),
         };
-        self.now_ms.saturating_sub(shadow.alive_ms) >= kept_ms + self.limits.topic_idle_ms
+        let quiet_ms = self.now_ms.saturating_sub(since_ms + kept_ms);
+        quiet_ms / self.limits.topic_idle_ms
     }
 
     /// The highest sequence that a life may have reached by now.
@@ -313,9 +335,7 @@ impl Shadow {
             );
         } else {
             assert!(
-                shadow.causes > floor.causes
-                    || self.may_have_been_idle(topic)
-                    || self.topics_are_few,
+                self.causes(topic) > floor.causes || self.topics_are_few,
                 "{what}: topic {topic} is in epoch {}, but one was acknowledged in {} before it was asked for",
                 shadow.lives[life].epoch,
                 shadow.lives[floor.life].epoch
@@ -334,12 +354,16 @@ impl Shadow {
         );
     }
 
-    /// Whether a position is at least at the last acknowledged message.
+    /// Whether a position is at the last acknowledged message or behind it, or in a life that began since.
     pub(crate) fn is_head(&self, topic: usize, life: usize, sequence: u64) -> bool {
-        self.topics[topic]
-            .floor
-            .as_ref()
-            .is_none_or(|floor| floor.life == life && sequence >= floor.sequence)
+        let Some(floor) = &self.topics[topic].floor else { return true };
+        let known = self.topics[topic].lives[life].places.keys().next_back();
+        match life == floor.life {
+            true => sequence >= floor.sequence,
+            false => {
+                self.causes(topic) > floor.causes && known.is_none_or(|&last| sequence >= last)
+            }
+        }
     }
 
     /// The message with this payload. `tells_events`: the wire would have told an event's name.

@@ -232,7 +232,7 @@ impl Track {
     }
 
     /// It is told of a gap.
-    pub(super) fn gap(&mut self, shadow: &Shadow, count: Option<u64>, what: &str) {
+    pub(super) fn gap(&mut self, shadow: &Shadow, count: Option<u64>, is_poll: bool, what: &str) {
         let topic = self.topic;
         match (self.at, count) {
             (At::Position { life, sequence }, Some(count)) => {
@@ -243,6 +243,9 @@ impl Track {
             }
             (At::Position { life, .. }, None) => (self.at, self.left) = (At::BehindGap, Some(life)),
             (At::Nowhere, None) => self.at = At::BehindGap,
+            // A poll that was parked before anything was said of where it begins.
+            (At::Unsaid, None) if is_poll => self.at = At::BehindGap,
+            (At::Unsaid, Some(_)) if is_poll => (),
             (at, _) => panic!("{what} is told of a gap of {count:?} in topic {topic}, at {at:?}"),
         }
     }

@@ -23,11 +23,13 @@ impl Run<'_> {
         self.world.ambush(0);
         self.stalled_ms.fill(0);
         self.exhausted_ms = 0;
-        self.boots_ms = self.boots_ms.min(self.world.now_ms());
-        self.pass(0);
         if !self.world.is_up() {
             self.boots_ms = self.world.now_ms();
-            self.pass(0);
+        }
+        self.pass(0);
+        // Those who would not read do from now on.
+        for number in 0..self.actors.len() {
+            self.client(number, |actor, hands| actor.wake(hands));
         }
         // Whatever was under way is over before the last messages are published.
         self.until("nobody waits for an answer", |run| run.are_content(|actor| !actor.is_reader()));
@@ -36,6 +38,7 @@ impl Run<'_> {
             self.actors.push(Box::new(sentinel));
         }
         self.until("everybody has everything", |run| run.are_content(|_| true));
+        self.all_leave();
         for topic in 0..self.plan.topics {
             let auditor = auditor::Auditor::new(topic);
             self.actors.push(Box::new(auditor));
@@ -73,14 +76,9 @@ impl Run<'_> {
         panic!("after {} s still waiting until {what}: {}", CALM_MS / 1_000, waiting.join("; "));
     }
 
-    /// All go, and everything that was kept grows old: nothing may be left.
+    /// The last ones go, and everything that was kept grows old: nothing may be left.
     pub(super) fn everybody_leaves(&mut self) {
-        self.note(|| "everybody leaves".to_owned());
-        for number in 0..self.actors.len() {
-            let how = Leaving::draw(&mut self.random);
-            self.client(number, |actor, hands| actor.leave(hands, how));
-        }
-        self.actors.clear();
+        self.all_leave();
         for _ in 0..4 {
             self.rest();
             self.pass(FOREVER_MS);
@@ -91,6 +89,15 @@ impl Run<'_> {
         for worker in 0..self.world.workers() {
             self.check_nothing_left(worker);
         }
+    }
+
+    fn all_leave(&mut self) {
+        self.note(|| "everybody leaves".to_owned());
+        for number in 0..self.actors.len() {
+            let how = Leaving::draw(&mut self.random);
+            self.client(number, |actor, hands| actor.leave(hands, how));
+        }
+        self.actors.clear();
     }
 
     /// Turns until nobody has anything to do for two minutes.
