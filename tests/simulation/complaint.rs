@@ -36,7 +36,10 @@ pub(crate) fn listen<T>(call: impl FnOnce() -> T) -> Result<T, Complaint> {
                 let place = info.location();
                 kept.place =
                     place.map_or_else(String::new, |at| format!("{}:{}", at.file(), at.line()));
-                kept.text = info.payload_as_str().unwrap_or("(no text)").to_owned();
+                let payload = info.payload();
+                let text = payload.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+                kept.text = text.unwrap_or("(no text)").to_owned();
                 true
             });
             if !is_kept {

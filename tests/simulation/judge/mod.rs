@@ -109,7 +109,7 @@ impl Judge {
     /// It was answered with this id.
     pub(crate) fn acknowledge(&mut self, id: PublishId, text: &str) {
         self.seen.acknowledged += 1;
-        self.seen.repeated += u64::from(self.shadow.publishes[id.0].acknowledged);
+        self.seen.repeated += u64::from(self.shadow.publishes[id.0].attempts > 1);
         self.shadow.note_acknowledged(id, &Position::parse(text));
     }
 

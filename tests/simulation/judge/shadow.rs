@@ -30,7 +30,7 @@ pub(crate) struct Publish {
     first_sent_ms: u64,
     /// How many causes of a new epoch there had been for its topic when it was first sent.
     causes_before: u64,
-    attempts: u32,
+    pub(super) attempts: u32,
     /// A refusal that was final.
     refused: bool,
     pub(crate) acknowledged: bool,
