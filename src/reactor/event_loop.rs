@@ -61,8 +61,8 @@ pub struct EventLoop<S: System> {
     unsent: bool,
     /// When the last tick began.
     tick_began: Instant,
-    /// More timers are due than one tick's budget.
-    timers_left: bool,
+    /// See [`EventLoop::wait_ms`].
+    wait_ms: Option<u64>,
     close_log: CloseLog,
     /// When the thread ends whatever is left; never while it is not draining.
     drain_until: Instant,
@@ -111,7 +111,7 @@ impl<S: System> EventLoop<S> {
             reports: Vec::new(),
             unsent: false,
             tick_began: Instant::default(),
-            timers_left: false,
+            wait_ms: Some(0),
             close_log: CloseLog::default(),
             drain_until: Instant::NEVER,
             drain_max_ms,
@@ -128,11 +128,22 @@ impl<S: System> EventLoop<S> {
         Ok(())
     }
 
+    /// How long the next poll may wait: `Some(0)` while there is something to do, `None` for as long as it
+    /// takes. It was decided when the last tick ended: what comes into the mailbox later does not change
+    /// it, the bell does.
+    pub fn wait_ms(&self) -> Option<u64> {
+        self.wait_ms
+    }
+
+    /// The worker that runs in this loop now: after a panic it is another one.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
     /// One turn. False when a drain is over.
     fn turn(&mut self) -> io::Result<bool> {
-        let timeout_ms = self.timeout_ms();
         self.reports.clear();
-        match self.system.poll(timeout_ms, &mut self.reports) {
+        match self.system.poll(self.wait_ms, &mut self.reports) {
             // A signal: whatever there is to report is reported by the next one.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
             result => result?,
@@ -146,13 +157,14 @@ impl<S: System> EventLoop<S> {
         self.read_mailbox(now.instant);
         self.drain(now.instant);
         self.accept(now.instant);
-        self.timers_left = self.worker.handle_timers();
+        let timers_left = self.worker.handle_timers();
         self.send_mail();
         self.write_sockets();
         self.send_mail();
         self.resume_reading();
         self.close_sockets(now.instant);
         self.exhausted = self.exhausted.filter(|until| *until > now.instant);
+        self.wait_ms = self.decide_wait(timers_left);
         Ok(!(self.is_drained() || self.is_cut_short(now.instant)))
     }
 
@@ -176,13 +188,12 @@ impl<S: System> EventLoop<S> {
         is_late
     }
 
-    /// How long the next poll may wait.
-    fn timeout_ms(&mut self) -> Option<u64> {
+    fn decide_wait(&mut self, timers_left: bool) -> Option<u64> {
         let can_accept = !self.to_accept.is_empty() && self.exhausted.is_none();
         let has_work = !self.to_read.is_empty()
             || self.worker.has_work()
             || self.mailbox.has_more()
-            || self.timers_left
+            || timers_left
             || can_accept;
         if has_work {
             return Some(0);
@@ -197,7 +208,7 @@ impl<S: System> EventLoop<S> {
         if deadline == Instant::NEVER {
             return None;
         }
-        // From when the last tick began: that it took a while makes the next one late, but no clock is read.
+        // From when this tick began: that it took a while makes the next one late, but no clock is read.
         Some(deadline.since(self.tick_began).max(1))
     }
 

@@ -28,7 +28,7 @@ use self::metrics::Scrapes;
 use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::connection::{Connection, Context, Surplus};
-use crate::counters::{CloseReason, Counters};
+use crate::counters::{CloseReason, Counters, HubGauges};
 use crate::fuse::Place;
 use crate::hub::Hub;
 use crate::key::ConnectionKey;
@@ -423,6 +423,11 @@ impl Worker {
     /// What the worker counts.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How much its topics hold. For metrics, and for whoever watches it from outside.
+    pub fn gauges(&self) -> HubGauges {
+        self.hub.gauges()
     }
 
     fn entry(&mut self, key: ConnectionKey) -> Option<&mut Entry> {

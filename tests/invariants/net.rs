@@ -124,6 +124,8 @@ pub(crate) struct Polls {
     pub(crate) timeout_ms: Option<u64>,
     /// Reports that the last one gave.
     pub(crate) reports: usize,
+    /// Whether the bell was among them.
+    pub(crate) rung: bool,
     pub(crate) accepts: u64,
     /// Listeners: connections that were turned away.
     pub(crate) turned_away: u64,
@@ -324,18 +326,20 @@ impl System for Sim {
         polls.idle_max = polls.idle_max.max(polls.idle);
         polls.progress_before = polls.progress;
         if net.fault(self.worker, &[4]).is_some() {
-            net.polls[self.worker].timeout_ms = None;
+            let polls = &mut net.polls[self.worker];
+            (polls.timeout_ms, polls.rung) = (None, false);
             return Err(ErrorKind::Interrupted.into());
         }
         net.reports(self.worker, reports);
-        if self.bell.woken.swap(false, Ordering::SeqCst) {
+        let rung = self.bell.woken.swap(false, Ordering::SeqCst);
+        if rung {
             let who = Who::Mailbox;
             reports.push(Readiness { who, readable: true, writable: false, hung_up: false });
         }
         let polls = &mut net.polls[self.worker];
         polls.count += 1;
         polls.hurried += u64::from(timeout_ms == Some(0));
-        (polls.timeout_ms, polls.reports) = (timeout_ms, reports.len());
+        (polls.timeout_ms, polls.reports, polls.rung) = (timeout_ms, reports.len(), rung);
         if reports.is_empty()
             && net.time_flows
             && let Some(ms) = timeout_ms

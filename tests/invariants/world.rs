@@ -248,7 +248,10 @@ impl World {
     pub(crate) fn try_tick(&mut self, worker: usize) -> io::Result<bool> {
         let mut event_loop = self.loops[worker].borrow_mut();
         let result = event_loop.tick();
-        assert!(self.may_panic || event_loop.restarts() == 0, "worker {worker} has panicked");
+        assert!(
+            self.may_panic || event_loop.worker().counters().restarts == 0,
+            "worker {worker} has panicked"
+        );
         result
     }
 
@@ -262,7 +265,9 @@ impl World {
             worked |= self.net.borrow().has_reports(worker);
             self.tick(worker);
             let net = self.net.borrow();
-            worked |= net.polls[worker].timeout_ms == Some(0) || net.has_reports(worker);
+            worked |= self.loops[worker].borrow().wait_ms() == Some(0)
+                || net.polls[worker].rung
+                || net.has_reports(worker);
         }
         worked
     }

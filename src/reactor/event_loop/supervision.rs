@@ -55,11 +55,6 @@ impl<S: System> EventLoop<S> {
         catch_unwind(AssertUnwindSafe(|| self.turn())).unwrap_or_else(|panic| self.restart(panic))
     }
 
-    /// How often the worker has panicked.
-    pub fn restarts(&self) -> u64 {
-        self.worker.counters().restarts
-    }
-
     fn restart(&mut self, panic: Box<dyn Any + Send>) -> io::Result<bool> {
         let (own, now) = (self.own, self.tick_began);
         if self.lives.note_panic(now) {
@@ -86,7 +81,7 @@ impl<S: System> EventLoop<S> {
         // follows at once.
         self.to_accept = (0..self.listeners).collect();
         self.exhausted = None;
-        self.timers_left = true;
+        self.wait_ms = Some(0);
         self.lives.own += 1;
         self.lives.untold = (0..self.post.workers()).filter(|&worker| worker != own).collect();
         self.tell_of_restart();
