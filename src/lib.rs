@@ -12,7 +12,7 @@
 //! 1  wire                        codecs: bytes <-> values (http1, sse, ndjson, websocket)
 //! 0  addresses · buffer · config ·        bytes at rest, plain values
 //!    counters · fuse · key · limits ·
-//!    time · timers
+//!    planted · time · timers
 //! ```
 
 pub mod addresses;
@@ -27,6 +27,7 @@ mod fuzzing;
 pub mod hub;
 pub mod key;
 pub mod limits;
+pub mod planted;
 pub mod reactor;
 pub mod server;
 pub mod time;

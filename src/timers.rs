@@ -4,6 +4,8 @@
 //! to a later moment only writes it down; the wheel finds out when the old moment comes, and files the
 //! slot anew. Deadlines beyond the wheel's horizon are filed at the horizon and found again there.
 
+#[cfg(planted)]
+use crate::planted::{Fault, planted};
 use crate::time::Instant;
 
 /// log2 of the milliseconds in one step of the wheel. A timer fires up to one step late, never early.
@@ -24,6 +26,9 @@ pub struct Timers {
     /// The step that is looked at next: everything before it has fired.
     step: u64,
     armed: usize,
+    /// Deadlines that were not cancelled when their slot's owner left it.
+    #[cfg(planted)]
+    left: Vec<(Instant, u32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +58,8 @@ impl Default for Timers {
             occupied: Box::new([0; BUCKETS / 64]),
             step: 0,
             armed: 0,
+            #[cfg(planted)]
+            left: Vec::new(),
         }
     }
 }
@@ -86,9 +93,21 @@ impl Timers {
         }
     }
 
+    /// The slot's owner leaves, and where that fault is planted its deadline stays.
+    #[cfg(planted)]
+    pub fn leave(&mut self, slot: u32) {
+        if planted(Fault::FiresDeadTimer) && (slot as usize) < self.nodes.len() {
+            self.left.push((self.nodes[slot as usize].deadline, slot));
+        }
+    }
+
     /// The next slot whose deadline has come; it has none from then on. Call until `None`, or until the
     /// tick's budget is used up.
     pub fn poll(&mut self, now: Instant) -> Option<u32> {
+        #[cfg(planted)]
+        if let Some(index) = self.left.iter().position(|(deadline, _)| *deadline <= now) {
+            return Some(self.left.swap_remove(index).1);
+        }
         let now_step = now.as_ms() >> STEP_BITS;
         if self.armed == 0 {
             self.step = self.step.max(now_step);

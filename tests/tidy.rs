@@ -20,6 +20,7 @@ const FLOORS: [&[&str]; 7] = [
         "fuzzing",
         "key",
         "limits",
+        "planted",
         "time",
         "timers",
     ],
@@ -33,12 +34,13 @@ const FLOORS: [&[&str]; 7] = [
 /// From this floor on up there is I/O.
 const IO_FLOOR: usize = 5;
 /// Imports between rooms of one floor that are meant, with their reasons.
-const SAME_FLOOR: [(&str, &str, &str); 6] = [
+const SAME_FLOOR: [(&str, &str, &str); 7] = [
     ("addresses", "time", "plain values"),
     ("main", "cli", "the program is its command line"),
     ("cli", "server", "`tidings serve` starts it"),
     ("config", "limits", "what the operator chose includes every bound"),
     ("config", "fuse", "what a test chose"),
+    ("timers", "planted", "in builds with planted faults only"),
     ("timers", "time", "plain values"),
 ];
 /// Columns of a line of code. rustfmt sees to it, except where it gives up.

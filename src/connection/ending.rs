@@ -5,6 +5,7 @@ use super::{Connection, Context, Phase};
 use crate::buffer::{Inbox, Outbox};
 use crate::counters::{CloseReason, Wire};
 use crate::limits::LINGER_BYTES_MAX;
+use crate::planted::{Fault, planted};
 use crate::time::Instant;
 use crate::topic::Topics;
 
@@ -13,7 +14,8 @@ impl Connection {
     pub fn drain<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         self.leaving = true;
         // A poll is answered in its turn.
-        self.refill_wanted = matches!(self.phase, Phase::Poll(_));
+        self.refill_wanted =
+            matches!(self.phase, Phase::Poll(_)) && !planted(Fault::DrainForgetsPolls);
         self.leave_if_idle(context);
     }
 

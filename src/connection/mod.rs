@@ -52,6 +52,7 @@ use self::websocket::WebSocket;
 use crate::buffer::{Inbox, Outbox};
 use crate::counters::CloseReason;
 use crate::limits::{Limits, PIPELINE_BYTES_MAX};
+use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::topic::{Outcome, Topics};
 use crate::wire::http1::HeadSearch;
@@ -243,7 +244,8 @@ impl Connection {
     pub fn handle_written<T: Topics>(&mut self, context: &mut Context<'_, T>, count: usize) {
         context.counters.bytes_written += count as u64;
         context.counters.writes += 1;
-        self.outbox.advance(count);
+        let is_short = planted(Fault::RepeatsAfterShortWrite) && count < self.outbox.len();
+        self.outbox.advance(count - usize::from(is_short && count > 1));
         if count > 0 {
             self.progress_at = context.now.instant;
         }
@@ -274,6 +276,9 @@ impl Connection {
     pub fn handle_deadline<T: Topics>(&mut self, context: &mut Context<'_, T>) {
         let (when, alarm) = self.alarm(&context.config.limits);
         if when > context.now.instant {
+            if planted(Fault::FiresDeadTimer) {
+                self.close(context, CloseReason::IdleTimeout);
+            }
             return;
         }
         if alarm == Alarm::Unsent {

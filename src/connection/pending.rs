@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::problem::Problem;
 use crate::limits::PUBLISHES_IN_FLIGHT_MAX;
+use crate::planted::{Fault, planted};
 use crate::time::Now;
 use crate::topic::{
     EventName, IdempotencyKey, Message, Outcome, Position, Publishing, Ticket, TopicName, Topics,
@@ -75,6 +76,11 @@ impl<L> Pending<L> {
         let ticket = Ticket { connection: context.key, number: self.next_number() };
         let verdict =
             match context.topics.publish(context.now, topic, message, key.as_ref(), ticket) {
+                Publishing::Done(Ok(position))
+                    if planted(Fault::AnswersWithIdBefore) && !self.queue.is_empty() =>
+                {
+                    Some(Ok(Position { sequence: position.sequence - 1, ..position }))
+                }
                 Publishing::Done(outcome) => Some(outcome.map_err(Problem::from)),
                 Publishing::Pending => None,
                 Publishing::Busy => return false,

@@ -9,6 +9,7 @@ use super::route::{Exchange, Read, ReadWire};
 use super::subscription::{Opening, Subscription, Told};
 use crate::buffer::Chunk;
 use crate::counters::Wire;
+use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::topic::{Encoded, Format, Start, TopicName, Topics};
 use crate::wire::envelope::encode_gap;
@@ -153,6 +154,11 @@ impl Page {
             }
         }
         page.more = subscription.is_behind(context);
+        if planted(Fault::SkipsAheadOnHop) {
+            while subscription.next(context, Format::Ndjson, Encoded::body, Encoded::body).is_some()
+            {
+            }
+        }
         page
     }
 

@@ -9,6 +9,7 @@ use super::route::{Exchange, Read, ReadWire};
 use super::subscription::{Opening, Subscription, Told};
 use crate::buffer::{Chunk, Outbox};
 use crate::counters::{CloseReason, Wire};
+use crate::planted::{Fault, planted};
 use crate::time::Instant;
 use crate::topic::{Encoded, Format, Start, Topics};
 use crate::wire::envelope::{Object, encode_gap};
@@ -116,15 +117,22 @@ impl Connection {
         if !self.open_stream(context) {
             return;
         }
+        let is_replay = planted(Fault::RepeatsAtSeam) && self.outbox.len() > before;
         let Phase::Stream(stream) = &mut self.phase else { return };
         let most = context.outbox_bytes_max;
+        let stale = planted(Fault::SendsStaleCursor).then(|| stream.subscription.cursor(context));
         let layout = stream.layout;
         let format = layout.format();
         let sole = if layout.chunked { Encoded::framed } else { Encoded::unframed };
-        while self.outbox.cost_bytes() < most {
+        while self.outbox.cost_bytes() < most || planted(Fault::FillsStreamsWithoutBound) {
             match stream.subscription.next(context, format, sole, Encoded::body) {
                 None => break,
+                Some(Told::Message(chunk))
+                    if planted(Fault::DropsLargeMessage) && chunk.len() > most => {}
                 Some(Told::Message(chunk)) if stream.subscription.len() == 1 => {
+                    if is_replay && !stream.subscription.is_behind(context) {
+                        self.outbox.push(chunk.clone());
+                    }
                     self.outbox.push(chunk);
                     if !layout.chunked && !layout.is_sse {
                         self.outbox.push_static(b"\n");
@@ -132,7 +140,8 @@ impl Connection {
                 }
                 Some(Told::Message(body)) => {
                     let cursor = stream.subscription.cursor(context);
-                    queue_with_cursor(&mut self.outbox, layout, &cursor, body);
+                    let cursor = stale.as_ref().unwrap_or(&cursor);
+                    queue_with_cursor(&mut self.outbox, layout, cursor, body);
                 }
                 Some(Told::Gap(topic, count)) => {
                     let cursor = stream.subscription.cursor(context);
@@ -214,7 +223,7 @@ impl Connection {
             line.integer("retry_ms", retry_ms).end();
         }
         layout.queue(&mut self.outbox, &notice, None);
-        if layout.chunked {
+        if layout.chunked && !planted(Fault::DrainOmitsLastChunk) {
             self.outbox.push_static(LAST_CHUNK);
         }
         self.end_after_flush(context, CloseReason::Drained);

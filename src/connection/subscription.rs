@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use crate::buffer::Chunk;
+use crate::planted::{Fault, planted};
 use crate::topic::{
     Cursor, Due, Edge, Encoded, Format, Position, Refusal, Start, TopicName, Topics, View,
 };
@@ -140,6 +141,9 @@ impl Subscription {
             if let View::Live(log) = context.topics.view(edge.topic) {
                 let position = positions.and_then(|positions| positions.get(index)).copied();
                 edge.resolve(log, start, position);
+                if planted(Fault::DropsAtSlotReuse) && context.key.generation != context.key.slot {
+                    edge.advance(log);
+                }
             }
         }
         Opening::Ready
@@ -181,6 +185,9 @@ impl Subscription {
             edge.advance(log);
             match due {
                 Due::Nothing => self.turn = self.turn.wrapping_add(1),
+                Due::Gap(_) if planted(Fault::SkipsGapNotice) => {
+                    return self.next(context, format, sole, several);
+                }
                 Due::Gap(missed) => {
                     context.counters.gaps += 1;
                     return Some(Told::Gap(context.topics.name(edge.topic).clone(), missed));

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::planted::{Fault, planted};
 use crate::time::Instant;
 use crate::topic::{IdempotencyKey, Position, TopicName};
 
@@ -17,6 +18,7 @@ pub(super) struct Remembered {
 
 impl Remembered {
     pub(super) fn new(window_ms: u64, keys_max: usize) -> Self {
+        let window_ms = if planted(Fault::ForgetsKeyEarly) { window_ms / 10 } else { window_ms };
         Self { positions: HashMap::new(), order: VecDeque::new(), window_ms, keys_max }
     }
 

@@ -37,11 +37,12 @@ use crate::config::Config;
 use crate::counters::HubGauges;
 use crate::key::ConnectionKey;
 use crate::limits::{DELIVERIES_PER_TURN, REPLICA_IDLE_MS, TIMERS_PER_TICK};
+use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
 use crate::topic::{
-    Encoded, Epoch, Format, IdempotencyKey, Log, Message, Outcome, Publishing, Refusal, Retention,
-    Ticket, TopicId, TopicName, Topics, View,
+    Encoded, Epoch, Format, IdempotencyKey, Log, Message, Outcome, Position, Publishing, Refusal,
+    Retention, Ticket, TopicId, TopicName, Topics, View,
 };
 
 /// All topics that one worker owns or follows.
@@ -285,6 +286,9 @@ impl Hub {
         let before = log.memory_bytes();
         let result = change(log);
         self.memory = self.memory - before + log.memory_bytes();
+        if planted(Fault::KeepsMemory) {
+            self.memory += before.saturating_sub(log.memory_bytes());
+        }
         result
     }
 
@@ -389,12 +393,19 @@ impl Topics for Hub {
         if owner == self.worker {
             return self.publish_here(now, owner, topic, message, key, ticket);
         }
-        self.forward(owner, ticket, || Mail::Publish {
+        let publishing = self.forward(owner, ticket, || Mail::Publish {
             topic: topic.clone(),
             message: Arc::clone(message),
             key: key.cloned(),
             ticket,
-        })
+        });
+        if planted(Fault::AcknowledgesBeforeSequenced)
+            && let Some(View::Live(log)) = self.names.get(topic).map(|&it| self.view(TopicId(it)))
+        {
+            let (epoch, sequence) = (log.epoch(), log.next_seq());
+            return Publishing::Done(Ok(Position { epoch, sequence }));
+        }
+        publishing
     }
 
     fn delete(&mut self, now: Now, topic: &TopicName, ticket: Ticket) -> Publishing {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::mail::{Mail, TopicKey};
 use super::{Hub, Role};
 use crate::limits::FOLLOWER_STALL_MS;
+use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::topic::{
     Epoch, IdempotencyKey, Message, Outcome, Position, Publishing, Refusal, Ticket, TopicName,
@@ -88,6 +89,9 @@ impl Hub {
             key.and_then(|key| self.remembered.position(now.instant, topic, key))
         {
             return match self.names.get(topic) {
+                Some(&slot) if planted(Fault::AnswersRepeatAnew) => {
+                    Publishing::Done(Ok(self.topics[slot as usize].log.head()))
+                }
                 Some(&slot) => self.acknowledge(now, slot, from, ticket, position),
                 None => Publishing::Done(Ok(position)),
             };
@@ -127,7 +131,8 @@ impl Hub {
         let is_gone = position.epoch != topic.log.epoch();
         let Role::Owner(owned) = &mut topic.role else { unreachable!("a topic of our own") };
         let sequence = position.sequence;
-        let answer_now = is_gone || owned.mailed_up_to() > sequence;
+        let answer_now =
+            is_gone || owned.mailed_up_to() > sequence || planted(Fault::AcknowledgesBeforeMailed);
         if !answer_now {
             let (since, outcome) = (now.instant, Ok(position));
             let unanswered = Unanswered { sequence, since, worker, ticket, outcome };
@@ -170,7 +175,10 @@ impl Hub {
 
     /// Empties the log of a topic of our own, and tells everybody that what was there is gone.
     fn begin_epoch(&mut self, now: Now, slot: u32) -> Epoch {
-        let epoch = Epoch::from_random(self.random.u64(..));
+        let mut epoch = Epoch::from_random(self.random.u64(..));
+        if planted(Fault::DeletionKeepsEpoch) {
+            epoch = self.topics[slot as usize].log.epoch();
+        }
         self.change_log(slot, |log| log.reset(epoch, 1));
         let topic = &mut self.topics[slot as usize];
         topic.used_at = now.instant;
@@ -265,6 +273,9 @@ impl Hub {
         };
         let replica = follower.replica;
         let (epoch, first_seq) = (topic.log.epoch(), topic.log.first_seq());
+        if planted(Fault::ForgetsReset) {
+            follower.next = follower.next.max(1);
+        }
         loop {
             let (mail, next) = if follower.next == 0 {
                 (Mail::Reset { replica, epoch }, 1)

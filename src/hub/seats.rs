@@ -1,5 +1,7 @@
 //! Who is subscribed to a topic, and the walk past all of them that a new message starts.
 
+use crate::planted::{Fault, planted};
+
 /// A vacant seat.
 const VACANT: u32 = u32::MAX;
 
@@ -54,9 +56,12 @@ impl Seats {
         if self.is_empty() {
             return false;
         }
-        let seats = self.seats.len() as u32;
+        let mut seats = self.seats.len() as u32;
+        if planted(Fault::WalksPastTooFewSeats) {
+            seats -= self.vacant.len() as u32;
+        }
         if std::mem::replace(&mut self.queued, true) {
-            self.again |= self.left < seats;
+            self.again |= self.left < seats && !planted(Fault::ForgetsNewsDuringWalk);
             return false;
         }
         self.left = seats;

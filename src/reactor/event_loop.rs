@@ -25,6 +25,7 @@ use crate::key::ConnectionKey;
 use crate::limits::{
     ACCEPTS_PER_TICK, READ_BYTES_PER_TICK, READS_PER_TICK, SLICES_PER_WRITE, TURNS_PER_TICK,
 };
+use crate::planted::{Fault, planted};
 use crate::time::Instant;
 use crate::worker::{Letter, Worker};
 
@@ -447,6 +448,7 @@ impl<S: System> EventLoop<S> {
         {
             let envelope = self.lives.seal(self.own, worker, letter);
             match self.post.send(worker, Parcel::Letter(envelope)) {
+                Ok(()) if planted(Fault::LosesWakeUp) => rung ^= 1 << (worker % 128),
                 Ok(()) => rung |= 1 << (worker % 128),
                 Err(Parcel::Letter(envelope)) => {
                     self.give_back(worker, envelope.letter);
@@ -514,7 +516,9 @@ impl<S: System> EventLoop<S> {
     fn close_sockets(&mut self, now: Instant) {
         while let Some((key, reason, peer)) = self.worker.poll_closed() {
             self.close_log.note(now, peer, reason);
-            self.uncount();
+            if !(planted(Fault::LeaksCount) && reason == CloseReason::SocketError) {
+                self.uncount();
+            }
             if let Some(socket) = socket(&mut self.sockets, key) {
                 if reason == CloseReason::WriteTimeout {
                     // The kernel would hold what the peer does not take, and who knows for how long; and

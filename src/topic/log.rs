@@ -8,6 +8,7 @@ use super::encoding::{Encoded, Format};
 use super::message::{Message, OVERHEAD_BYTES};
 use super::name::TopicName;
 use crate::buffer::Chunk;
+use crate::planted::{Fault, planted};
 use crate::time::Instant;
 
 /// How much a log retains. Each bound holds on its own.
@@ -102,7 +103,8 @@ impl Log {
     /// Forgets the oldest messages until every bound of `retention` holds.
     pub fn trim(&mut self, retention: &Retention, now: Instant) {
         while let Some(oldest) = self.entries.front() {
-            let fits = self.entries.len() <= retention.messages
+            let fits = self.entries.len() + usize::from(planted(Fault::TrimsOneTooMany))
+                <= retention.messages
                 && self.bytes <= retention.bytes
                 && now.since(oldest.appended_at) < retention.age_ms;
             if fits {
@@ -111,7 +113,9 @@ impl Log {
             self.bytes -= oldest.message.cost_bytes();
             self.encoded_bytes -= oldest.encoded_bytes();
             self.entries.pop_front();
-            self.first_seq += 1;
+            if !(planted(Fault::ReusesLastSequence) && self.entries.is_empty()) {
+                self.first_seq += 1;
+            }
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
@@ -142,12 +146,13 @@ impl Log {
         keep: bool,
     ) -> Chunk {
         let index = self.index(sequence).expect("the caller has checked its cursor");
+        let has_next = planted(Fault::SendsNeighboursId) && sequence + 1 < self.next_seq();
         let entry = self.entries.get_mut(index).expect("the caller has checked its cursor");
         let place = &mut entry.encoded[format as usize];
         if let Some(encoded) = place {
             return part(encoded);
         }
-        let id = Position { epoch: self.epoch, sequence }.text();
+        let id = Position { epoch: self.epoch, sequence: sequence + u64::from(has_next) }.text();
         let encoded = Encoded::new(format, topic.as_str(), &id, &entry.message);
         let chunk = part(&encoded);
         if keep {

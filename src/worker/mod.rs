@@ -33,6 +33,7 @@ use crate::fuse::Place;
 use crate::hub::Hub;
 use crate::key::ConnectionKey;
 use crate::limits::{REFUSING_CONNECTIONS_MAX, TIMERS_PER_TICK};
+use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
 
@@ -500,7 +501,7 @@ impl Worker {
             self.busy.push(key);
         }
         let reading = connection.wants_read(&self.config.limits);
-        if reading && !entry.reading {
+        if reading && !entry.reading && !planted(Fault::ForgetsToResumeReading) {
             self.resumed.push(key);
         }
         entry.reading = reading;
@@ -518,6 +519,8 @@ impl Worker {
             self.served -= 1;
             self.addresses.remove(peer);
         }
+        #[cfg(planted)]
+        self.timers.leave(key.slot);
         self.timers.set(key.slot, Instant::NEVER);
         self.counters.connections_closed[reason as usize] += 1;
         self.closed.push((key, reason, peer));

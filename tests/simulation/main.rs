@@ -8,6 +8,8 @@ mod complaint;
 mod judge;
 mod net;
 mod plan;
+#[cfg(planted)]
+mod planted;
 mod run;
 mod system;
 mod topics;

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::EventLoop;
 use crate::limits::{PANICS_MAX, PANICS_WINDOW_MS};
+use crate::planted::{Fault, planted};
 use crate::reactor::mailbox::{Envelope, Parcel};
 use crate::reactor::system::System;
 use crate::time::Instant;
@@ -84,6 +85,9 @@ impl<S: System> EventLoop<S> {
         self.wait_ms = Some(0);
         self.lives.own += 1;
         self.lives.untold = (0..self.post.workers()).filter(|&worker| worker != own).collect();
+        if planted(Fault::KeepsRestartSecret) {
+            self.lives.untold.clear();
+        }
         self.tell_of_restart();
         // Mail may have been sent to them before the panic, and no bell rung.
         self.lives.untold.iter().for_each(|&worker| self.post.ring(worker));
