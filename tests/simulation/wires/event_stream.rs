@@ -170,7 +170,7 @@ mod tests {
         // LF CR, CR CR and LF LF are two ends; CR LF is one.
         let one = event(None, Some("a"), None);
         for ends in ["\n\r", "\r\r", "\n\n", "\r\n\r", "\r\n\n", "\r\r\n", "\n\r\n"] {
-            assert_eq!(read(&format!("data: a{ends}")), [one.clone()], "{ends:?}");
+            assert_eq!(read(&format!("data: a{ends}")), std::slice::from_ref(&one), "{ends:?}");
         }
         assert_eq!(read("data: a\r\n"), []);
     }
