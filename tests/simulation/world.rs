@@ -352,7 +352,9 @@ impl World {
         order.retain(|&worker| !self.stalled[worker]);
         for worker in order {
             worked |= self.net.borrow().has_reports(worker);
-            self.tick(worker);
+            if !self.tick(worker) {
+                continue;
+            }
             let net = self.net.borrow();
             worked |= self.loops[worker].borrow().wait_ms() == Some(0)
                 || net.polls[worker].rung
