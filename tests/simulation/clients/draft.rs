@@ -29,3 +29,14 @@ pub(crate) fn draft_for(hands: &mut Hands<'_>, topic: usize, is_keyed: bool) -> 
     let event = (hands.random.u8(0..8) == 0).then(|| format!("event-{}", number % 3));
     hands.judge.draft(topic, Payload { kind, bytes, event }, is_keyed)
 }
+
+/// A message as a raw WebSocket can publish it: text or binary, without a name of any kind.
+pub(crate) fn draft_frame(hands: &mut Hands<'_>, topic: usize) -> PublishId {
+    let number = hands.judge.next_number();
+    let filling = "x".repeat(hands.random.usize(0..200));
+    let (kind, bytes) = match hands.random.u8(0..3) {
+        0 => (Kind::Binary, [b"\xff\0#", number.to_string().as_bytes(), b"\n\xfe"].concat()),
+        _ => (Kind::Text, format!("#{number} é {filling}").into_bytes()),
+    };
+    hands.judge.draft(topic, Payload { kind, bytes, event: None }, false)
+}

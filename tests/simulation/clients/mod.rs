@@ -8,6 +8,7 @@ pub(crate) mod auditor;
 mod draft;
 mod line;
 mod publisher;
+mod raw;
 mod reader;
 pub(crate) mod sentinel;
 
@@ -96,13 +97,16 @@ pub(crate) enum Role {
     Reader,
     /// Publishes with POST, pipelined, and repeats what has a key when it is cut.
     Publisher,
+    /// Listens to one topic on a raw WebSocket, and publishes on it.
+    Raw,
 }
 
 impl Role {
     /// Any of them; most are readers and publishers.
     pub(crate) fn draw(random: &mut Rng) -> Self {
         match random.u8(0..20) {
-            0..12 => Self::Reader,
+            0..8 => Self::Reader,
+            8..11 => Self::Raw,
             _ => Self::Publisher,
         }
     }
@@ -113,6 +117,7 @@ impl Role {
         match self {
             Self::Reader => Box::new(reader::Reader::draw(random, topics)),
             Self::Publisher => Box::new(publisher::Publisher::draw(random)),
+            Self::Raw => Box::new(raw::Raw::draw(random, topics)),
         }
     }
 }
