@@ -11,6 +11,7 @@ mod publisher;
 mod raw;
 mod reader;
 pub(crate) mod sentinel;
+mod talker;
 
 use fastrand::Rng;
 
@@ -99,6 +100,8 @@ pub(crate) enum Role {
     Publisher,
     /// Listens to one topic on a raw WebSocket, and publishes on it.
     Raw,
+    /// Speaks `tidings.json`: listens to more and to less, publishes, pings.
+    Talker,
 }
 
 impl Role {
@@ -106,7 +109,8 @@ impl Role {
     pub(crate) fn draw(random: &mut Rng) -> Self {
         match random.u8(0..20) {
             0..8 => Self::Reader,
-            8..11 => Self::Raw,
+            8..10 => Self::Raw,
+            10..14 => Self::Talker,
             _ => Self::Publisher,
         }
     }
@@ -118,6 +122,7 @@ impl Role {
             Self::Reader => Box::new(reader::Reader::draw(random, topics)),
             Self::Publisher => Box::new(publisher::Publisher::draw(random)),
             Self::Raw => Box::new(raw::Raw::draw(random, topics)),
+            Self::Talker => Box::new(talker::Talker::draw(random, topics)),
         }
     }
 }
