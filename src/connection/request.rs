@@ -74,8 +74,9 @@ impl Connection {
     ) -> Step {
         let used = match &mut self.phase {
             Phase::Head { .. } => {
-                *steps_left -= 1;
-                return self.read_head(context, input);
+                let step = self.read_head(context, input);
+                *steps_left -= usize::from(matches!(step, Step::Took(_)));
+                return step;
             }
             Phase::Batch(_) => self.read_batch(context, input, steps_left),
             Phase::WebSocket(_) => self.read_frames(context, input, steps_left),

@@ -8,7 +8,7 @@ use crate::{EventFd, bells, check, spawn};
 
 /// One mailbox whose bell is `bell`.
 fn one(bell: impl Ring + 'static) -> (Post<()>, Mailbox<()>) {
-    let (post, mut mailboxes) = connect::<()>(vec![Arc::new(bell)]);
+    let (post, mut mailboxes) = connect::<()>(vec![Arc::new(bell)], 2);
     (post, mailboxes.remove(0))
 }
 
@@ -134,7 +134,7 @@ fn a_bell_that_orders_nothing_is_caught() {
 fn two_that_write_to_each_other_hear_of_each_other() {
     check(3, || {
         let (eventfds, bells) = bells(2);
-        let (post, mailboxes) = connect::<()>(bells);
+        let (post, mailboxes) = connect::<()>(bells, 2);
         for (own, mailbox) in mailboxes.into_iter().enumerate() {
             let (post, eventfd) = (post.clone(), eventfds[own].clone());
             spawn(move || {

@@ -4,7 +4,7 @@
 
 use fastrand::Rng;
 use tidings::config::Config;
-use tidings::limits::Limits;
+use tidings::limits::{Budgets, Limits};
 
 use crate::clients::Role;
 use crate::net::Weather;
@@ -160,10 +160,11 @@ impl Plan {
             harsh: true,
             ..Weather::FAIR
         };
-        let topics = random.usize(1..=TOPICS_MAX);
-        let roles = (0..random.usize(6..16)).map(|_| Role::draw(&mut random)).collect();
+        let topics = random.usize(1..=TOPICS_MAX).min(random.usize(1..=TOPICS_MAX));
+        let roles = (0..random.usize(8..22)).map(|_| Role::draw(&mut random)).collect();
         let connections_max = one_of(&mut random, &[60, 10_000, 10_000]);
-        let config = Config { workers, limits, connections_max, ..Config::default() };
+        let budgets = draw_budgets(&mut random);
+        let config = Config { workers, limits, connections_max, budgets, ..Config::default() };
         Self { seed, hazards: hazards & !spared, config, weather, roles, topics }
     }
 
@@ -208,6 +209,27 @@ impl Plan {
             _ => Act::Turn,
         };
         (act, random)
+    }
+}
+
+/// Portions small enough for a few clients to fill them.
+fn draw_budgets(random: &mut Rng) -> Budgets {
+    let whole = Budgets::DEFAULT;
+    let mut few = |small: &[usize], default: usize| match random.bool() {
+        true => one_of(random, small),
+        false => default,
+    };
+    Budgets {
+        accepts_per_tick: few(&[1, 2], whole.accepts_per_tick),
+        reads_per_tick: few(&[1, 3], whole.reads_per_tick),
+        read_bytes_per_tick: few(&[64, 1_000], whole.read_bytes_per_tick),
+        timers_per_tick: few(&[1, 2], whole.timers_per_tick),
+        turns_per_tick: few(&[1, 2, 5], whole.turns_per_tick),
+        deliveries_per_turn: few(&[1, 2], whole.deliveries_per_turn as usize) as u32,
+        steps_per_turn: few(&[1, 2], whole.steps_per_turn),
+        credit: few(&[4, 9], whole.credit as usize) as u32,
+        forwards_in_flight: few(&[1, 3], whole.forwards_in_flight),
+        mailbox: few(&[2, 8], whole.mailbox),
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct World {
     ended: Vec<bool>,
     /// When each worker last came out of its poll.
     woken_ms: Vec<u64>,
+    /// Workers that have to be told of a drain as soon as their mailbox has room.
+    untold: Vec<bool>,
     /// Workers whose thread stands still.
     pub(crate) stalled: Vec<bool>,
     pub(crate) random: Rng,
@@ -70,6 +72,7 @@ impl World {
             loops: Vec::new(),
             bells: Vec::new(),
             ended: Vec::new(),
+            untold: Vec::new(),
             woken_ms: Vec::new(),
             stalled: Vec::new(),
             random,
@@ -101,6 +104,7 @@ impl World {
         });
         self.loops = loops.collect();
         self.ended = vec![false; workers];
+        self.untold = vec![false; workers];
         self.stalled = vec![false; workers];
         self.woken_ms = vec![self.now_ms(); workers];
         self.post = post;
@@ -120,9 +124,18 @@ impl World {
     /// Tells every worker to go away, as a thread of the server's own does.
     pub(crate) fn drain(&mut self) {
         for worker in 0..self.loops.len() {
-            let sent = self.post.send(worker, Parcel::Drain);
-            assert!(sent.is_ok(), "there is room in a mailbox");
-            self.post.ring(worker);
+            self.untold[worker] = true;
+        }
+        self.tell();
+    }
+
+    /// What `Server::drainer` does: it waits for room in each mailbox.
+    pub(crate) fn tell(&mut self) {
+        for worker in 0..self.loops.len() {
+            if self.untold[worker] && self.post.send(worker, Parcel::Drain).is_ok() {
+                self.untold[worker] = false;
+                self.post.ring(worker);
+            }
         }
     }
 
@@ -332,13 +345,11 @@ impl World {
     /// The same, when it may fail.
     pub(crate) fn try_tick(&mut self, worker: usize) -> io::Result<bool> {
         self.woken_ms[worker] = self.now_ms();
-        let mut event_loop = self.loops[worker].borrow_mut();
-        let result = event_loop.tick();
+        let result = self.loops[worker].borrow_mut().tick();
         self.ended[worker] |= matches!(result, Ok(false));
-        assert!(
-            self.may_panic || event_loop.worker().counters().restarts == 0,
-            "worker {worker} has panicked"
-        );
+        self.tell();
+        let restarts = self.look(worker, |worker| worker.counters().restarts);
+        assert!(self.may_panic || restarts == 0, "worker {worker} has panicked");
         result
     }
 
