@@ -6,6 +6,7 @@
 mod asking;
 pub(crate) mod auditor;
 mod draft;
+mod hostile;
 mod line;
 mod publisher;
 mod raw;
@@ -102,6 +103,8 @@ pub(crate) enum Role {
     Raw,
     /// Speaks `tidings.json`: listens to more and to less, publishes, pings.
     Talker,
+    /// Sends what nobody should, holds on to what it gets, and publishes nothing.
+    Hostile,
 }
 
 impl Role {
@@ -110,7 +113,8 @@ impl Role {
         match random.u8(0..20) {
             0..8 => Self::Reader,
             8..10 => Self::Raw,
-            10..14 => Self::Talker,
+            10..13 => Self::Talker,
+            13..15 => Self::Hostile,
             _ => Self::Publisher,
         }
     }
@@ -123,6 +127,7 @@ impl Role {
             Self::Publisher => Box::new(publisher::Publisher::draw(random)),
             Self::Raw => Box::new(raw::Raw::draw(random, topics)),
             Self::Talker => Box::new(talker::Talker::draw(random, topics)),
+            Self::Hostile => Box::new(hostile::Hostile::new()),
         }
     }
 }
