@@ -5,6 +5,7 @@
 
 mod asking;
 pub(crate) mod auditor;
+mod batcher;
 mod draft;
 mod hostile;
 mod line;
@@ -105,6 +106,8 @@ pub(crate) enum Role {
     Talker,
     /// Sends what nobody should, holds on to what it gets, and publishes nothing.
     Hostile,
+    /// Publishes with batches that take their time.
+    Batcher,
 }
 
 impl Role {
@@ -114,7 +117,8 @@ impl Role {
             0..8 => Self::Reader,
             8..10 => Self::Raw,
             10..13 => Self::Talker,
-            13..15 => Self::Hostile,
+            13 => Self::Hostile,
+            14..16 => Self::Batcher,
             _ => Self::Publisher,
         }
     }
@@ -128,6 +132,7 @@ impl Role {
             Self::Raw => Box::new(raw::Raw::draw(random, topics)),
             Self::Talker => Box::new(talker::Talker::draw(random, topics)),
             Self::Hostile => Box::new(hostile::Hostile::new()),
+            Self::Batcher => Box::new(batcher::Batcher::draw(random)),
         }
     }
 }
