@@ -6,6 +6,7 @@
 mod asking;
 pub(crate) mod auditor;
 mod batcher;
+mod deleter;
 mod draft;
 mod hostile;
 mod line;
@@ -108,6 +109,8 @@ pub(crate) enum Role {
     Hostile,
     /// Publishes with batches that take their time.
     Batcher,
+    /// Deletes a topic, rarely.
+    Deleter,
 }
 
 impl Role {
@@ -119,6 +122,7 @@ impl Role {
             10..13 => Self::Talker,
             13 => Self::Hostile,
             14..16 => Self::Batcher,
+            16 => Self::Deleter,
             _ => Self::Publisher,
         }
     }
@@ -133,6 +137,7 @@ impl Role {
             Self::Talker => Box::new(talker::Talker::draw(random, topics)),
             Self::Hostile => Box::new(hostile::Hostile::new()),
             Self::Batcher => Box::new(batcher::Batcher::draw(random)),
+            Self::Deleter => Box::new(deleter::Deleter::new()),
         }
     }
 }
