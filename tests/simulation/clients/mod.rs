@@ -10,6 +10,7 @@ mod deleter;
 mod draft;
 mod hostile;
 mod line;
+mod observer;
 mod publisher;
 mod raw;
 mod reader;
@@ -111,6 +112,8 @@ pub(crate) enum Role {
     Batcher,
     /// Deletes a topic, rarely.
     Deleter,
+    /// Asks for everything that is not a message.
+    Observer,
 }
 
 impl Role {
@@ -123,6 +126,7 @@ impl Role {
             13 => Self::Hostile,
             14..16 => Self::Batcher,
             16 => Self::Deleter,
+            17 => Self::Observer,
             _ => Self::Publisher,
         }
     }
@@ -138,6 +142,7 @@ impl Role {
             Self::Hostile => Box::new(hostile::Hostile::new()),
             Self::Batcher => Box::new(batcher::Batcher::draw(random)),
             Self::Deleter => Box::new(deleter::Deleter::new()),
+            Self::Observer => Box::new(observer::Observer::draw(random)),
         }
     }
 }
