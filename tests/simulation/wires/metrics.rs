@@ -59,7 +59,7 @@ mod tests {
         let text = "# HELP a_total As.\n# TYPE a_total counter\na_total{x=\"1\"} 2\n\
                     a_total{x=\"2\"} 3\n# HELP b Bs.\n# TYPE b gauge\nb 0\n";
         let (counters, gauges) = metrics(text.as_bytes());
-        assert_eq!(counters.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(counters.into_values().collect::<Vec<_>>(), [2, 3]);
         assert_eq!(gauges.get("b"), Some(&0));
     }
 

@@ -61,7 +61,7 @@ pub(super) fn draw(hands: &mut Hands<'_>) -> Mischief {
             ("closes, and goes on", frames.concat())
         }
     };
-    let commands = (wire == Wire::Json).then(|| random.usize(0..120)).unwrap_or_default();
+    let commands = if wire == Wire::Json { random.usize(0..120) } else { 0 };
     for _ in 0..commands {
         let text = ["nonsense", "{}", "{\"type\":\"publish\",\"topic\":\"a*\",\"data\":\"#none\"}"];
         let text = text[random.usize(..text.len())];
