@@ -17,11 +17,13 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) const EAGER: Self = Self { most: usize::MAX, every_ms: 0 };
+    /// Not at all.
+    pub(crate) const NEVER: Self = Self { most: 0, every_ms: 0 };
 
     /// Most read at once, some slowly, a few not at all.
     pub(crate) fn draw(random: &mut Rng) -> Self {
         match random.u8(0..10) {
-            0 => Self { most: 0, every_ms: 0 },
+            0 => Self::NEVER,
             1 => Self { most: 1, every_ms: 1 },
             2 => Self { most: 100, every_ms: 500 },
             3 => Self { most: 3_000, every_ms: 4_000 },
@@ -86,6 +88,12 @@ impl Line {
     pub(crate) fn send(&mut self, hands: &mut Hands<'_>, bytes: &[u8]) {
         self.used_ms = hands.now_ms();
         hands.world.send(self.client, bytes);
+    }
+
+    /// Says that nothing follows.
+    pub(crate) fn finish(&mut self, hands: &mut Hands<'_>) {
+        hands.note(|| format!("finishes {}", self.client.0));
+        hands.world.finish(self.client);
     }
 
     /// Takes what there is, if it is time to.

@@ -5,8 +5,12 @@
 
 mod asking;
 pub(crate) mod auditor;
+mod batcher;
+mod deleter;
 mod draft;
+mod hostile;
 mod line;
+mod observer;
 mod publisher;
 mod raw;
 mod reader;
@@ -102,6 +106,14 @@ pub(crate) enum Role {
     Raw,
     /// Speaks `tidings.json`: listens to more and to less, publishes, pings.
     Talker,
+    /// Sends what nobody should, holds on to what it gets, and publishes nothing.
+    Hostile,
+    /// Publishes with batches that take their time.
+    Batcher,
+    /// Deletes a topic, rarely.
+    Deleter,
+    /// Asks for everything that is not a message.
+    Observer,
 }
 
 impl Role {
@@ -110,7 +122,11 @@ impl Role {
         match random.u8(0..20) {
             0..8 => Self::Reader,
             8..10 => Self::Raw,
-            10..14 => Self::Talker,
+            10..13 => Self::Talker,
+            13 => Self::Hostile,
+            14..16 => Self::Batcher,
+            16 => Self::Deleter,
+            17 => Self::Observer,
             _ => Self::Publisher,
         }
     }
@@ -123,6 +139,10 @@ impl Role {
             Self::Publisher => Box::new(publisher::Publisher::draw(random)),
             Self::Raw => Box::new(raw::Raw::draw(random, topics)),
             Self::Talker => Box::new(talker::Talker::draw(random, topics)),
+            Self::Hostile => Box::new(hostile::Hostile::new()),
+            Self::Batcher => Box::new(batcher::Batcher::draw(random)),
+            Self::Deleter => Box::new(deleter::Deleter::new()),
+            Self::Observer => Box::new(observer::Observer::draw(random)),
         }
     }
 }

@@ -138,12 +138,18 @@ impl Judge {
 
     /// A client is about to delete a topic.
     pub(crate) fn delete(&mut self, topic: usize) {
-        self.shadow.note_cause(Some(topic));
+        self.shadow.note_deletion(topic);
     }
 
     /// A topic was deleted, and begins again at this cursor.
     pub(crate) fn deleted(&mut self, topic: usize, cursor: &str) {
         self.shadow.life(topic, &Position::parse(cursor));
+        self.shadow.note_deletion_done(topic);
+    }
+
+    /// A deletion was refused: perhaps the topic is there as it was.
+    pub(crate) fn not_deleted(&mut self, topic: usize) {
+        self.shadow.note_deletion_done(topic);
     }
 
     /// A worker has failed, or the process: any topic may begin anew.

@@ -28,7 +28,7 @@ pub(crate) struct Publish {
     pub(crate) key: Option<String>,
     /// When it was first sent; never yet: `u64::MAX`.
     first_sent_ms: u64,
-    /// How many causes of a new epoch there had been for its topic when it was first sent.
+    /// How many causes of a new epoch there had been for its topic when it was first sent, at the least.
     causes_before: u64,
     pub(super) attempts: u32,
     /// A refusal that was final.
@@ -70,6 +70,8 @@ pub(crate) struct Topic {
     causes: u64,
     /// When the last of them came.
     cause_ms: u64,
+    /// Deletions among them that are not answered: they may come about later.
+    undone: u64,
     /// Publishes that may be in the log, at a place that nobody has seen.
     unplaced: BTreeSet<PublishId>,
     /// Repeats of publishes whose keys may have been forgotten.
@@ -109,6 +111,17 @@ impl Shadow {
         }
     }
 
+    /// A client is about to delete a topic.
+    pub(crate) fn note_deletion(&mut self, topic: usize) {
+        self.note_cause(Some(topic));
+        self.topics[topic].undone += 1;
+    }
+
+    /// A deletion was answered: if it came about at all it has by now.
+    pub(crate) fn note_deletion_done(&mut self, topic: usize) {
+        self.topics[topic].undone -= 1;
+    }
+
     /// A client is about to publish. The payload must be one that nobody else has.
     pub(crate) fn draft(&mut self, topic: usize, payload: Payload, is_keyed: bool) -> PublishId {
         let id = PublishId(self.publishes.len());
@@ -133,6 +146,7 @@ impl Shadow {
         let causes = self.causes(self.publishes[id.0].topic);
         let publish = &mut self.publishes[id.0];
         let topic = &mut self.topics[publish.topic];
+        let causes = causes - topic.undone;
         publish.attempts += 1;
         if publish.attempts == 1 {
             publish.first_sent_ms = self.now_ms;

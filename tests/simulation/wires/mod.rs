@@ -9,6 +9,7 @@ pub(crate) mod event_stream;
 pub(crate) mod http;
 pub(crate) mod lines;
 pub(crate) mod listening;
+pub(crate) mod metrics;
 pub(crate) mod outcomes;
 pub(crate) mod poll;
 pub(crate) mod received;

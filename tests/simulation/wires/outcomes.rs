@@ -18,8 +18,8 @@ pub(crate) struct Published {
 pub(crate) struct BatchLine {
     /// From 1.
     pub(crate) line: u64,
-    /// What was published, or the status of the refusal.
-    pub(crate) outcome: Result<Published, u16>,
+    /// What was published, or the status and the detail of the refusal.
+    pub(crate) outcome: Result<Published, (u16, String)>,
 }
 
 #[derive(Deserialize)]
@@ -72,9 +72,10 @@ pub(crate) fn batch_line(text: &str) -> BatchLine {
     assert!(line.line > 0, "lines are counted from 1: {text}");
     let outcome = match (line.topic, line.id, line.error) {
         (Some(topic), Some(id), None) => Ok(Published { topic, id: checked_id(id) }),
-        (None, None, Some(problem)) => {
+        // A line that could be read is refused with its topic.
+        (_, None, Some(problem)) => {
             problem.check();
-            Err(problem.status)
+            Err((problem.status, problem.detail))
         }
         _ => panic!("neither published nor refused: {text}"),
     };
@@ -104,7 +105,7 @@ mod tests {
         let line = batch_line(r#"{"line":1,"topic":"a","id":"e-1"}"#);
         assert_eq!(line, BatchLine { line: 1, outcome: Ok(done("a", "e-1")) });
         let line = batch_line(r#"{"line":2,"error":{"status":400,"title":"t","detail":"d"}}"#);
-        assert_eq!(line, BatchLine { line: 2, outcome: Err(400) });
+        assert_eq!(line, BatchLine { line: 2, outcome: Err((400, "d".into())) });
         assert_eq!(refused(404, br#"{"title":"t","status":404,"detail":"d"}"#), "d");
         panic_of(|| drop(published(br#"{"topic":"a"}"#)));
         panic_of(|| drop(deleted(br#"{"topic":"a","cursor":"f-0","id":"e-1"}"#)));
