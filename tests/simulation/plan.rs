@@ -130,6 +130,8 @@ pub(crate) struct Plan {
     weather: Weather,
     pub(crate) roles: Vec<Role>,
     pub(crate) topics: usize,
+    /// Clients that never do anything, by `1 << number`.
+    pub(crate) dismissed: u32,
 }
 
 /// One of several, each as likely.
@@ -164,11 +166,16 @@ impl Plan {
         let roles = (0..random.usize(6..16)).map(|_| Role::draw(&mut random)).collect();
         let connections_max = one_of(&mut random, &[60, 10_000, 10_000]);
         let config = Config { workers, limits, connections_max, ..Config::default() };
-        Self { seed, hazards: hazards & !spared, config, weather, roles, topics }
+        let hazards = hazards & !spared;
+        Self { seed, hazards, config, weather, roles, topics, dismissed: 0 }
     }
 
     pub(crate) fn has(&self, hazard: Hazard) -> bool {
         self.hazards & hazard.bit() != 0
+    }
+
+    pub(crate) fn is_dismissed(&self, client: usize) -> bool {
+        self.dismissed & 1 << client != 0
     }
 
     /// The weather while hazards last.

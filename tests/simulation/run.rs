@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use tidings::fuse::Place;
 
-use crate::clients::{Actor, Hands};
+use crate::clients::{Actor, Hands, Nobody, Role};
 use crate::judge::{Judge, Seen};
 use crate::net::Weather;
 use crate::plan::{Act, Hazard, Plan};
@@ -55,8 +55,11 @@ impl<'a> Run<'a> {
         world.may_panic = true;
         world.net(|net| net.keeps_pace = true);
         let mut random = Rng::with_seed(plan.seed);
-        let begin = |role: &crate::clients::Role| role.begin(&mut random, plan.topics);
-        let actors = plan.roles.iter().map(begin).collect();
+        let mut begin = |(number, role): (usize, &Role)| {
+            let actor = role.begin(&mut random, plan.topics);
+            if plan.is_dismissed(number) { Box::new(Nobody) } else { actor }
+        };
+        let actors = plan.roles.iter().enumerate().map(&mut begin).collect();
         Self {
             plan,
             world,
@@ -78,7 +81,7 @@ impl<'a> Run<'a> {
     /// When the judge has something to say.
     pub(crate) fn play(&mut self, steps: impl Iterator<Item = u32>) -> Outcome {
         for number in steps {
-            self.trace.begin_step(number);
+            self.trace.begin_step(Some(number));
             let (act, random) = self.plan.step(number);
             self.begin_step(random);
             match act {
@@ -95,7 +98,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        self.trace.begin_step(u32::MAX);
+        self.trace.begin_step(None);
         self.begin_step(Rng::with_seed(self.plan.seed));
         self.calm_down();
         self.everybody_leaves();

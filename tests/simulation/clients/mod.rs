@@ -89,6 +89,37 @@ pub(crate) trait Actor {
     fn describe(&self) -> String;
 }
 
+/// In the place of a client that was dismissed.
+pub(crate) struct Nobody;
+
+impl Actor for Nobody {
+    fn is_reader(&self) -> bool {
+        false
+    }
+
+    fn is_awake(&self, _world: &World) -> bool {
+        false
+    }
+
+    fn wakes_at_ms(&self, _world: &World) -> u64 {
+        u64::MAX
+    }
+
+    fn wake(&mut self, _hands: &mut Hands<'_>) {}
+
+    fn act(&mut self, _hands: &mut Hands<'_>) {}
+
+    fn is_content(&self, _judge: &mut Judge) -> bool {
+        true
+    }
+
+    fn leave(&mut self, _hands: &mut Hands<'_>, _how: Leaving) {}
+
+    fn describe(&self) -> String {
+        "nobody".to_owned()
+    }
+}
+
 /// What kind of client comes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Role {

@@ -63,6 +63,20 @@ pub(crate) struct Seen {
     pub(crate) unknown_gaps: u64,
 }
 
+impl Seen {
+    /// Adds what was seen in another run.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.published += other.published;
+        self.acknowledged += other.acknowledged;
+        self.repeated += other.repeated;
+        self.refused += other.refused;
+        self.subscriptions += other.subscriptions;
+        self.delivered += other.delivered;
+        self.gaps += other.gaps;
+        self.unknown_gaps += other.unknown_gaps;
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Judge {
