@@ -1,7 +1,7 @@
 //! What the operator chose, as plain values.
 
 use crate::fuse::Fuse;
-use crate::limits::Limits;
+use crate::limits::{Budgets, Limits};
 
 /// Everything that a worker needs to know about how it is run.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Worker threads, at least 1.
     pub workers: usize,
+    /// How work is portioned. No flag sets it.
+    pub budgets: Budgets,
     /// Makes a worker panic, in tests. No flag sets it.
     pub fuse: Fuse,
 }

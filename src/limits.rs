@@ -176,6 +176,56 @@ impl Default for Limits {
     }
 }
 
+/// How work is portioned: sizes that trade latency for throughput, which no flag sets. A simulation makes
+/// them small, so that a few clients fill them.
+#[derive(Copy, Clone, Debug)]
+pub struct Budgets {
+    /// Connections accepted in a tick: a herd must not starve those who are already here.
+    pub accepts_per_tick: usize,
+    /// Connections read in a tick.
+    pub reads_per_tick: usize,
+    /// Bytes read from one connection in a tick; also the size of a worker's scratch buffer.
+    pub read_bytes_per_tick: usize,
+    /// Timers fired in a tick.
+    pub timers_per_tick: usize,
+    /// Turns of connections in a tick, most of which end with a write: a fan-out to a hundred thousand is
+    /// many ticks' work.
+    pub turns_per_tick: usize,
+    /// Deliveries of one topic before another topic's turn.
+    pub deliveries_per_turn: u32,
+    /// Requests, frames or lines taken from one connection before another's turn: ten thousand pipelined
+    /// ones are many turns' work.
+    pub steps_per_turn: usize,
+    /// Messages on their way from one worker to another, over all topics; at least 4.
+    pub credit: u32,
+    /// Publishes on their way from one worker to another.
+    pub forwards_in_flight: usize,
+    /// Mail in a worker's channel; what does not fit waits at its sender, which is bounded by the two above.
+    pub mailbox: usize,
+}
+
+impl Budgets {
+    /// What every server has.
+    pub const DEFAULT: Self = Self {
+        accepts_per_tick: 64,
+        reads_per_tick: 256,
+        read_bytes_per_tick: 64 * 1024,
+        timers_per_tick: 1024,
+        turns_per_tick: 512,
+        deliveries_per_turn: 64,
+        steps_per_turn: 32,
+        credit: 1024,
+        forwards_in_flight: 1024,
+        mailbox: 8192,
+    };
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 // What follows is not for an operator to choose: internal budgets whose sizes trade latency for
 // throughput, and syntax bounds.
 
@@ -203,22 +253,6 @@ pub const BATCH_ERRORS_MAX: u32 = 1_000;
 /// client is told to come back rather than reset. A worker holds at most this many of them.
 pub const REFUSING_CONNECTIONS_MAX: usize = 64;
 
-/// Connections accepted in a tick: a herd must not starve those who are already here.
-pub const ACCEPTS_PER_TICK: usize = 64;
-/// Connections read in a tick.
-pub const READS_PER_TICK: usize = 256;
-/// Bytes read from one connection in a tick; also the size of a worker's scratch buffer.
-pub const READ_BYTES_PER_TICK: usize = 64 * 1024;
-/// Requests, frames or lines taken from one connection before another's turn: ten thousand pipelined ones
-/// are many turns' work.
-pub const STEPS_PER_TURN: usize = 32;
-/// Timers fired in a tick.
-pub const TIMERS_PER_TICK: usize = 1024;
-/// Turns of connections in a tick, most of which end with a write: a fan-out to a hundred thousand is many
-/// ticks' work.
-pub const TURNS_PER_TICK: usize = 512;
-/// Deliveries of one topic before another topic's turn.
-pub const DELIVERIES_PER_TURN: u32 = 64;
 /// Buffers in one vectored write.
 pub const SLICES_PER_WRITE: usize = 24;
 
@@ -227,12 +261,6 @@ pub const LOG_LINES_WAITING_MAX: usize = 1024;
 /// Bytes of what one log line says.
 pub const LOG_LINE_BYTES_MAX: usize = 4096;
 
-/// Messages on their way from one worker to another, over all topics.
-pub const CREDIT_MESSAGES: u32 = if cfg!(loom) { 4 } else { 1024 };
-/// Publishes on their way from one worker to another.
-pub const FORWARDS_IN_FLIGHT_MAX: usize = 1024;
-/// Mail in a worker's channel; what does not fit waits at its sender, which is bounded by the two above.
-pub const MAILBOX_MAX: usize = if cfg!(loom) { 2 } else { 8192 };
 /// Time a publisher waits for a follower without credit before it is answered all the same.
 pub const FOLLOWER_STALL_MS: u64 = 1000;
 /// Time a replica without subscribers is kept warm.

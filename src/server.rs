@@ -63,22 +63,14 @@ impl Server {
             systems.push(system);
             bells.push(bell);
         }
-        let (post, mailboxes) = connect(bells);
+        let (post, mailboxes) = connect(bells, config.budgets.mailbox);
         let mut random = Rng::with_seed(seed);
         let hash_seed = random.u64(..);
         let (ended, endings) = bounded(config.workers);
         for (id, (system, mailbox)) in systems.into_iter().zip(mailboxes).enumerate() {
             let worker = Worker::new(Arc::clone(&config), id, hash_seed, random.fork());
-            let drain_max_ms = config.limits.drain_max_ms;
-            let mut event_loop = EventLoop::new(
-                id,
-                system,
-                worker,
-                mailbox,
-                post.clone(),
-                addresses.len(),
-                drain_max_ms,
-            );
+            let mut event_loop =
+                EventLoop::new(id, system, worker, mailbox, post.clone(), addresses.len(), &config);
             let ended = ended.clone();
             thread::Builder::new()
                 .name(format!("worker-{id}"))

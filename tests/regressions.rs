@@ -370,11 +370,11 @@ impl Ring for Silent {
 #[test]
 fn an_error_of_accept_that_stays_takes_no_processor_time() {
     let config = Arc::new(Config { workers: 1, connections_max: 1, ..Config::default() });
-    let worker = Worker::new(config, 0, 1, Rng::with_seed(1));
-    let (post, mut mailboxes) = connect(vec![Arc::new(Silent) as Arc<dyn Ring>]);
+    let worker = Worker::new(Arc::clone(&config), 0, 1, Rng::with_seed(1));
+    let (post, mut mailboxes) = connect(vec![Arc::new(Silent) as Arc<dyn Ring>], 8);
     let mut system = Forbidding { now_ms: 1, accepts: 0 };
     let mailbox = mailboxes.remove(0);
-    let mut event_loop = EventLoop::new(0, &mut system, worker, mailbox, post, 1, 1_000);
+    let mut event_loop = EventLoop::new(0, &mut system, worker, mailbox, post, 1, &config);
     for _ in 0..10 {
         assert!(event_loop.tick().unwrap());
     }

@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 use super::logging::Log;
 use crate::config::{Config, Origins};
 use crate::fuse::Fuse;
-use crate::limits::Limits;
+use crate::limits::{Budgets, Limits};
 use crate::server::Server;
 
 const EXAMPLES: &str = "\
@@ -180,7 +180,8 @@ fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, Stri
     } else {
         Origins::Listed(allow_origin)
     };
-    Ok(Config { origins, limits, connections_max, workers, fuse: Fuse::default() })
+    let (budgets, fuse) = (Budgets::DEFAULT, Fuse::default());
+    Ok(Config { origins, limits, connections_max, workers, budgets, fuse })
 }
 
 /// `*`, or a scheme, `://` and a host, without a path (RFC 6454 §6.2).

@@ -5,7 +5,6 @@ use super::route::{self, Exchange, Grant, Page, ReadWire, Route};
 use super::{Connection, Context, Phase, Surplus, respond};
 use crate::counters::CloseReason;
 use crate::fuse::Place;
-use crate::limits::STEPS_PER_TURN;
 use crate::time::Instant;
 use crate::topic::Topics;
 use crate::wire::http1::{
@@ -48,7 +47,7 @@ impl Connection {
         context: &mut Context<'_, T>,
         input: &mut [u8],
     ) -> usize {
-        let (mut used, mut steps_left) = (0, STEPS_PER_TURN);
+        let (mut used, mut steps_left) = (0, context.config.budgets.steps_per_turn);
         loop {
             if steps_left == 0 {
                 self.more = true;

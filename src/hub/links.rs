@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::mail::{Mail, TopicKey};
-use crate::limits::{CREDIT_MESSAGES, FORWARDS_IN_FLIGHT_MAX};
+use crate::limits::Budgets;
 use crate::planted::{Fault, planted};
 use crate::topic::Ticket;
 
@@ -25,6 +25,7 @@ pub(super) struct Link {
     pub(super) forwarded: HashSet<Ticket>,
     /// Units of letters to replicas from over there that were taken in and not yet given back as credit.
     consumed: u32,
+    budgets: Budgets,
 }
 
 /// All ways out of a worker. The way to itself exists and is not used.
@@ -35,28 +36,15 @@ pub(super) struct Links {
     turn: usize,
 }
 
-impl Default for Link {
-    fn default() -> Self {
-        Self {
-            outgoing: VecDeque::new(),
-            answers: VecDeque::new(),
-            is_full: false,
-            credit: i64::from(CREDIT_MESSAGES),
-            backlog: VecDeque::new(),
-            forwarded: HashSet::new(),
-            consumed: 0,
-        }
-    }
-}
-
 impl Links {
-    pub(super) fn new(workers: usize) -> Self {
-        Self { links: (0..workers).map(|_| Link::default()).collect(), turn: 0 }
+    pub(super) fn new(workers: usize, budgets: &Budgets) -> Self {
+        Self { links: (0..workers).map(|_| Link::new(budgets)).collect(), turn: 0 }
     }
 
     /// Begins anew with a worker that has. Returns the publishes and deletions that it has not answered.
     pub(super) fn begin_anew(&mut self, worker: usize) -> Vec<Ticket> {
-        let link = std::mem::take(&mut self.links[worker]);
+        let fresh = Link::new(&self.links[worker].budgets);
+        let link = std::mem::replace(&mut self.links[worker], fresh);
         let mut tickets: Vec<Ticket> = link.forwarded.into_iter().collect();
         // Hashed with a key of the process's own; so that the same seed gives the same run:
         tickets.sort_unstable_by_key(|ticket| (ticket.connection.to_bits(), ticket.number));
@@ -113,15 +101,28 @@ impl Links {
 }
 
 impl Link {
+    fn new(budgets: &Budgets) -> Self {
+        Self {
+            outgoing: VecDeque::new(),
+            answers: VecDeque::new(),
+            is_full: false,
+            credit: i64::from(budgets.credit),
+            backlog: VecDeque::new(),
+            forwarded: HashSet::new(),
+            consumed: 0,
+            budgets: *budgets,
+        }
+    }
+
     /// Whether another publish may be sent over.
     pub(super) fn may_forward(&self) -> bool {
-        self.forwarded.len() < FORWARDS_IN_FLIGHT_MAX
+        self.forwarded.len() < self.budgets.forwards_in_flight
     }
 
     /// Notes that letters of so many units were taken in; gives credit back in quarters of the whole.
     pub(super) fn consume(&mut self, units: u32) {
         self.consumed += units;
-        if self.consumed >= CREDIT_MESSAGES / 4 {
+        if self.consumed >= self.budgets.credit / 4 {
             let units = std::mem::take(&mut self.consumed);
             let units = if planted(Fault::LosesCredit) { 1 } else { units };
             self.outgoing.push_back(Mail::Credit { units });

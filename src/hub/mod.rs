@@ -36,7 +36,7 @@ use crate::buffer::Chunk;
 use crate::config::Config;
 use crate::counters::HubGauges;
 use crate::key::ConnectionKey;
-use crate::limits::{DELIVERIES_PER_TURN, REPLICA_IDLE_MS, TIMERS_PER_TICK};
+use crate::limits::{Budgets, REPLICA_IDLE_MS};
 use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
@@ -56,6 +56,7 @@ pub struct Hub {
     random: Rng,
     retention: Retention,
     topic_idle_ms: u64,
+    budgets: Budgets,
     memory_max: usize,
     topics: Slab<Topic>,
     names: HashMap<TopicName, u32>,
@@ -106,6 +107,7 @@ impl Hub {
                 age_ms: limits.log_age_ms,
             },
             topic_idle_ms: limits.topic_idle_ms,
+            budgets: config.budgets,
             memory_max: config.share(limits.memory_bytes_max),
             topics: Slab::new(),
             names: HashMap::new(),
@@ -116,7 +118,7 @@ impl Hub {
                 limits.idempotency_window_ms,
                 limits.idempotency_keys_max as usize,
             ),
-            links: Links::new(config.workers),
+            links: Links::new(config.workers, &config.budgets),
             walks: VecDeque::new(),
             turn: 0,
             timers: Timers::default(),
@@ -197,7 +199,7 @@ impl Hub {
             };
             let next = topic.seats.next();
             self.turn += 1;
-            if next.is_none() || self.turn >= DELIVERIES_PER_TURN {
+            if next.is_none() || self.turn >= self.budgets.deliveries_per_turn {
                 self.turn = 0;
                 self.walks.pop_front();
                 if next.is_some() || topic.seats.end_walk() {
@@ -217,7 +219,7 @@ impl Hub {
 
     /// Forgets what is too old. Returns whether the budget was used up.
     pub fn handle_timers(&mut self, now: Now) -> bool {
-        for _ in 0..TIMERS_PER_TICK {
+        for _ in 0..self.budgets.timers_per_tick {
             let Some(slot) = self.timers.poll(now.instant) else { return false };
             self.release_answers(now, slot, true);
             self.trim_by_age(now.instant, slot);

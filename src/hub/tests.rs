@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::*;
-use crate::limits::{
-    CREDIT_MESSAGES, DELIVERIES_PER_TURN, FOLLOWER_STALL_MS, FORWARDS_IN_FLIGHT_MAX,
-    REPLICA_IDLE_MS,
-};
+use crate::limits::{Budgets, FOLLOWER_STALL_MS, REPLICA_IDLE_MS};
 use crate::topic::{Cursor, Due, Edge, Position, Start};
+
+const CREDIT_MESSAGES: u32 = Budgets::DEFAULT.credit;
+const DELIVERIES_PER_TURN: u32 = Budgets::DEFAULT.deliveries_per_turn;
+const FORWARDS_IN_FLIGHT_MAX: usize = Budgets::DEFAULT.forwards_in_flight;
 
 /// One step of the timer wheel: what is due may be done this much later.
 const STEP_MS: u64 = 16;

@@ -20,11 +20,10 @@ use std::sync::Arc;
 use self::supervision::Lives;
 use super::mailbox::{Mailbox, Parcel, Post};
 use super::system::{Readiness, System, Who};
+use crate::config::Config;
 use crate::counters::CloseReason;
 use crate::key::ConnectionKey;
-use crate::limits::{
-    ACCEPTS_PER_TICK, READ_BYTES_PER_TICK, READS_PER_TICK, SLICES_PER_WRITE, TURNS_PER_TICK,
-};
+use crate::limits::{Budgets, SLICES_PER_WRITE};
 use crate::planted::{Fault, planted};
 use crate::time::Instant;
 use crate::worker::{Letter, Worker};
@@ -68,6 +67,7 @@ pub struct EventLoop<S: System> {
     /// When the thread ends whatever is left; never while it is not draining.
     drain_until: Instant,
     drain_max_ms: u64,
+    budgets: Budgets,
     /// Listeners that are open.
     listeners: usize,
 }
@@ -92,7 +92,7 @@ impl<S: System> EventLoop<S> {
         mailbox: Mailbox<S::Socket>,
         post: Post<S::Socket>,
         listeners: usize,
-        drain_max_ms: u64,
+        config: &Config,
     ) -> Self {
         Self {
             own,
@@ -108,14 +108,15 @@ impl<S: System> EventLoop<S> {
             to_accept: (0..listeners).collect(),
             exhausted: None,
             exhausted_logged: Instant::default(),
-            scratch: vec![0; READ_BYTES_PER_TICK],
+            scratch: vec![0; config.budgets.read_bytes_per_tick],
             reports: Vec::new(),
             unsent: false,
             tick_began: Instant::default(),
             wait_ms: Some(0),
             close_log: CloseLog::default(),
             drain_until: Instant::NEVER,
-            drain_max_ms,
+            drain_max_ms: config.limits.drain_max_ms,
+            budgets: config.budgets,
             listeners,
         }
     }
@@ -242,7 +243,7 @@ impl<S: System> EventLoop<S> {
     }
 
     fn read_sockets(&mut self) {
-        for _ in 0..READS_PER_TICK.min(self.to_read.len()) {
+        for _ in 0..self.budgets.reads_per_tick.min(self.to_read.len()) {
             let Some(key) = self.to_read.pop_front() else { break };
             if let Some(socket) = socket(&mut self.sockets, key) {
                 socket.queued = false;
@@ -340,7 +341,7 @@ impl<S: System> EventLoop<S> {
 
     fn accept(&mut self, now: Instant) {
         if self.exhausted.is_none() {
-            self.accept_some(ACCEPTS_PER_TICK, now);
+            self.accept_some(self.budgets.accepts_per_tick, now);
         }
     }
 
@@ -366,7 +367,9 @@ impl<S: System> EventLoop<S> {
                 }
                 // The connection that was to be accepted is gone, or the call was interrupted: the
                 // next one may be fine. An error that stays is waited out like exhaustion.
-                Err(error) if is_passing(&error) && failed + 1 < ACCEPTS_PER_TICK => failed += 1,
+                Err(error) if is_passing(&error) && failed + 1 < self.budgets.accepts_per_tick => {
+                    failed += 1;
+                }
                 Err(error) => {
                     self.turn_away(listener, &error, now);
                     break;
@@ -470,7 +473,7 @@ impl<S: System> EventLoop<S> {
     }
 
     fn write_sockets(&mut self) {
-        let mut turns_left = TURNS_PER_TICK;
+        let mut turns_left = self.budgets.turns_per_tick;
         while let Some(key) = self.worker.poll_write(&mut turns_left) {
             // A publish that was pipelined is acknowledged by this write: its message goes first.
             if self.worker.has_mail() && !self.unsent {

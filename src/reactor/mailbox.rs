@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::bell::Ring;
 use super::shared::{AtomicUsize, Ordering, Receiver, Sender, TrySendError, bounded, fence};
-use crate::limits::MAILBOX_MAX;
 use crate::worker::Letter;
 
 /// What a worker's thread is sent.
@@ -73,17 +72,18 @@ impl<S> Clone for Post<S> {
 pub struct Mailbox<S> {
     receiver: Receiver<Parcel<S>>,
     bell: Arc<dyn Ring>,
+    parcels_max: usize,
 }
 
-/// Makes the channels between as many workers as there are bells.
-pub fn connect<S>(bells: Vec<Arc<dyn Ring>>) -> (Post<S>, Vec<Mailbox<S>>) {
+/// Makes the channels between as many workers as there are bells, for at most `parcels_max` parcels each.
+pub fn connect<S>(bells: Vec<Arc<dyn Ring>>, parcels_max: usize) -> (Post<S>, Vec<Mailbox<S>>) {
     let connections = bells.iter().map(|_| AtomicUsize::new(0)).collect();
     let listening = Arc::new(AtomicUsize::new(bells.len()));
     let (ways, mailboxes) = bells
         .into_iter()
         .map(|bell| {
-            let (sender, receiver) = bounded(MAILBOX_MAX);
-            (Way { sender, bell: Arc::clone(&bell) }, Mailbox { receiver, bell })
+            let (sender, receiver) = bounded(parcels_max);
+            (Way { sender, bell: Arc::clone(&bell) }, Mailbox { receiver, bell, parcels_max })
         })
         .unzip();
     (Post { ways, connections, listening }, mailboxes)
@@ -156,7 +156,7 @@ impl<S> Mailbox<S> {
     /// Everything that was in the channel when this was called, and perhaps more.
     pub fn take(&self) -> impl Iterator<Item = Parcel<S>> + '_ {
         self.bell.quiet();
-        self.receiver.try_iter().take(MAILBOX_MAX)
+        self.receiver.try_iter().take(self.parcels_max)
     }
 
     /// Whether something is in the channel.
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn connections_go_to_who_has_clearly_fewer() {
-        let (post, _mailboxes) = connect::<()>(vec![Arc::new(Silent), Arc::new(Silent)]);
+        let (post, _mailboxes) = connect::<()>(vec![Arc::new(Silent), Arc::new(Silent)], 8);
         assert_eq!(post.least_loaded(0), 0);
         post.add_connection(0);
         assert_eq!(post.least_loaded(0), 0, "one more is not clearly more");
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_server_is_deserted_when_nobody_listens_and_no_connection_is_left() {
-        let (post, _mailboxes) = connect::<()>(vec![Arc::new(Silent), Arc::new(Silent)]);
+        let (post, _mailboxes) = connect::<()>(vec![Arc::new(Silent), Arc::new(Silent)], 8);
         post.stop_listening();
         assert!(!post.is_deserted(), "the other one may accept a connection");
         post.add_connection(0);
@@ -201,12 +201,12 @@ mod tests {
 
     #[test]
     fn a_full_channel_gives_the_parcel_back() {
-        let (post, mailboxes) = connect::<()>(vec![Arc::new(Silent)]);
-        for _ in 0..MAILBOX_MAX {
+        let (post, mailboxes) = connect::<()>(vec![Arc::new(Silent)], 8);
+        for _ in 0..8 {
             assert!(post.send(0, Parcel::Drain).is_ok());
         }
         assert!(post.send(0, Parcel::Drain).is_err());
-        assert_eq!(mailboxes[0].take().count(), MAILBOX_MAX);
+        assert_eq!(mailboxes[0].take().count(), 8);
         assert!(!mailboxes[0].has_more());
     }
 }

@@ -32,7 +32,7 @@ use crate::counters::{CloseReason, Counters, HubGauges};
 use crate::fuse::Place;
 use crate::hub::Hub;
 use crate::key::ConnectionKey;
-use crate::limits::{REFUSING_CONNECTIONS_MAX, TIMERS_PER_TICK};
+use crate::limits::REFUSING_CONNECTIONS_MAX;
 use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
@@ -257,11 +257,11 @@ impl Worker {
 
     /// Fires what is due. Returns whether the budget was used up.
     pub fn handle_timers(&mut self) -> bool {
-        let now = self.now.instant;
+        let (now, most) = (self.now.instant, self.config.budgets.timers_per_tick);
         let mut left = self.hub.handle_timers(self.now);
         self.hand_out_answers();
         for fired in 0.. {
-            if fired == TIMERS_PER_TICK {
+            if fired == most {
                 left = true;
                 break;
             }
@@ -277,7 +277,7 @@ impl Worker {
             let Some(key) = due else { break };
             self.config.fuse.pass(Place::Drain);
             self.with(key, Connection::drain);
-            if said == TIMERS_PER_TICK {
+            if said == most {
                 left = true;
                 break;
             }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use tidings::key::ConnectionKey;
-use tidings::limits::{CREDIT_MESSAGES, FOLLOWER_STALL_MS};
+use tidings::limits::{Budgets, FOLLOWER_STALL_MS};
 use tidings::reactor::{Envelope, Parcel};
 use tidings::worker::Letter;
 
 use crate::client::{Reader, Told, Wire, get, publish, take_answers};
 use crate::world::{Client, Weather, World};
 use crate::{ask, config};
+
+const CREDIT_MESSAGES: u32 = Budgets::DEFAULT.credit;
 
 /// A subscriber on one of the streaming wires.
 struct Listener {

@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 
-use tidings::limits::{MAILBOX_MAX, TIMERS_PER_TICK};
+use tidings::limits::Budgets;
 use tidings::reactor::{Envelope, Parcel};
 use tidings::worker::Letter;
 
@@ -12,6 +12,9 @@ use crate::client::{Wire, frame, get, metric, publish, take_answers};
 use crate::crowd::{Crowd, TOPICS};
 use crate::world::{Client, Weather, World};
 use crate::{ask, config};
+
+const MAILBOX_MAX: usize = Budgets::DEFAULT.mailbox;
+const TIMERS_PER_TICK: usize = Budgets::DEFAULT.timers_per_tick;
 
 /// What one storm has shown.
 #[derive(Debug, Default)]

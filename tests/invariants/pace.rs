@@ -1,13 +1,16 @@
 //! Work in portions and ends that are spread: what many do at once holds up nobody, and many timers do not
 //! fire together. The numbers are those of docs/security.md.
 
-use tidings::limits::{READ_BYTES_PER_TICK, TURNS_PER_TICK};
+use tidings::limits::Budgets;
 use tidings::reactor::Parcel;
 
 use crate::client::{Wire, get, metric, publish, take_answers};
 use crate::event_source::EventSource;
 use crate::world::{Client, Weather, World};
 use crate::{ask, config};
+
+const READ_BYTES_PER_TICK: usize = Budgets::DEFAULT.read_bytes_per_tick;
+const TURNS_PER_TICK: usize = Budgets::DEFAULT.turns_per_tick;
 
 /// The moments at which clients first receive something, or are closed, to 100 ms.
 fn moments(world: &mut World, clients: &[Client], until_ms: u64) -> Vec<u64> {

@@ -1,13 +1,15 @@
 //! A worker that panics takes down its own connections and nothing else (catalogue 212, 214).
 
 use tidings::fuse::Place;
-use tidings::limits::{CREDIT_MESSAGES, PANICS_MAX, PANICS_WINDOW_MS};
+use tidings::limits::{Budgets, PANICS_MAX, PANICS_WINDOW_MS};
 use tidings::reactor::{Envelope, Parcel};
 use tidings::worker::Letter;
 
 use crate::client::{Reader, Told, Wire, get, metric, publish, take_answers};
 use crate::world::{Client, Weather, World};
 use crate::{ask, config};
+
+const CREDIT_MESSAGES: u32 = Budgets::DEFAULT.credit;
 
 /// A world with a client at each worker, which is accepted there.
 fn world_with_clients(workers: usize, seed: u64) -> (World, Vec<Client>) {

@@ -1,10 +1,12 @@
 //! What the server does not see because it stands still itself counts against nobody (invariant 3).
 
-use tidings::limits::READS_PER_TICK;
+use tidings::limits::Budgets;
 
 use crate::client::{frame, get, handshake, publish, take_answers};
 use crate::config;
 use crate::world::{Client, Weather, World};
+
+const READS_PER_TICK: usize = Budgets::DEFAULT.reads_per_tick;
 
 const PONG: u8 = 10;
 /// What every peer has for whatever it has to do.

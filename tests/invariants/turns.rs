@@ -1,11 +1,15 @@
 //! The tick: edge-triggered readiness is not lost, nothing spins, budgets hold (invariant 3).
 
-use tidings::limits::{ACCEPTS_PER_TICK, PIPELINE_BYTES_MAX, READ_BYTES_PER_TICK, TURNS_PER_TICK};
+use tidings::limits::{Budgets, PIPELINE_BYTES_MAX};
 use tidings::reactor::{Readiness, Who};
 
 use crate::client::{Reader, Told, Wire, frame, get, publish, take_answers};
 use crate::world::{Client, Weather, World};
 use crate::{ask, config};
+
+const ACCEPTS_PER_TICK: usize = Budgets::DEFAULT.accepts_per_tick;
+const READ_BYTES_PER_TICK: usize = Budgets::DEFAULT.read_bytes_per_tick;
+const TURNS_PER_TICK: usize = Budgets::DEFAULT.turns_per_tick;
 
 #[test]
 fn attack_222_reading_that_stopped_because_the_output_was_full_goes_on_without_another_report() {

@@ -8,7 +8,7 @@ use loom::thread::yield_now;
 use tidings::config::Config;
 use tidings::hub::{Hub, Mail};
 use tidings::key::ConnectionKey;
-use tidings::limits::{CREDIT_MESSAGES, Limits};
+use tidings::limits::Budgets;
 use tidings::reactor::{Envelope, Mailbox, Parcel, Post, connect};
 use tidings::time::{Instant, Now};
 use tidings::topic::{Message, Publishing, Ticket, TopicId, TopicName, Topics as _, View};
@@ -16,8 +16,10 @@ use tidings::worker::Letter;
 
 use crate::{EventFd, bells, check, spawn};
 
+/// Small enough for all orders to be tried.
+const BUDGETS: Budgets = Budgets { credit: 4, mailbox: 2, ..Budgets::DEFAULT };
 /// More than there is credit for.
-const MESSAGES: u64 = CREDIT_MESSAGES as u64 + 2;
+const MESSAGES: u64 = BUDGETS.credit as u64 + 2;
 const NOW: Now = Now { instant: Instant::from_ms(1_000), wall_ms: 0 };
 
 /// One worker: what its event loop does with mail, and nothing else.
@@ -49,7 +51,7 @@ fn ticket(number: u64) -> Ticket {
 impl Side {
     fn parcel(&mut self, mail: Mail) -> Parcel<()> {
         self.lent += i64::from(matches!(mail, Mail::Append { .. }));
-        assert!(self.lent <= i64::from(CREDIT_MESSAGES), "no more than there is credit for");
+        assert!(self.lent <= i64::from(BUDGETS.credit), "no more than there is credit for");
         let letter = Letter::Hub(mail);
         Parcel::Letter(Envelope { from: self.own, from_life: 0, to_life: 0, letter })
     }
@@ -134,7 +136,7 @@ impl Side {
 /// Two workers that follow a topic of each other's; the preliminaries are over.
 fn two_sides(config: &Config) -> [Side; 2] {
     let (eventfds, bells) = bells(2);
-    let (post, mailboxes) = connect::<()>(bells);
+    let (post, mailboxes) = connect::<()>(bells, BUDGETS.mailbox);
     let mut hubs = [0, 1].map(|id| Hub::new(config, id, 7, Rng::with_seed(id as u64)));
     let mut names: HashMap<usize, (TopicName, TopicId)> = HashMap::new();
     for number in 0.. {
@@ -181,7 +183,7 @@ fn give(hubs: &mut [Hub; 2], to: usize, mail: Mail) {
 }
 
 fn config() -> Config {
-    Config { workers: 2, limits: Limits::default(), ..Config::default() }
+    Config { workers: 2, budgets: BUDGETS, ..Config::default() }
 }
 
 #[test]

@@ -73,22 +73,21 @@ impl System for Small {
 /// Two workers that are told to drain, each with or without a connection to be accepted.
 fn drain_two(connections: [bool; 2], config: &Arc<Config>) {
     let (eventfds, bells) = bells(2);
-    let (post, mailboxes) = connect::<()>(bells);
+    let (post, mailboxes) = connect::<()>(bells, 2);
     for (own, mailbox) in mailboxes.into_iter().enumerate() {
         let system = Small { eventfd: eventfds[own].clone(), is_waiting: connections[own] };
         let (post, config) = (post.clone(), Arc::clone(config));
         post.send_and_wait(own, Parcel::Drain);
         post.ring(own);
         spawn(move || {
-            let worker = Worker::new(config, own, 7, Rng::with_seed(own as u64));
-            let drain_max_ms = 1_000_000;
-            EventLoop::new(own, system, worker, mailbox, post, 1, drain_max_ms).run().unwrap();
+            let worker = Worker::new(Arc::clone(&config), own, 7, Rng::with_seed(own as u64));
+            EventLoop::new(own, system, worker, mailbox, post, 1, &config).run().unwrap();
         });
     }
 }
 
 fn config() -> Arc<Config> {
-    let limits = Limits::default();
+    let limits = Limits { drain_max_ms: 1_000_000, ..Limits::default() };
     Arc::new(Config { workers: 2, connections_max: 100, limits, ..Config::default() })
 }
 
@@ -97,12 +96,13 @@ fn a_drain_that_is_told_in_the_middle_of_a_tick_is_heard() {
     let config = Arc::new(Config { workers: 1, ..(*config()).clone() });
     check(4, move || {
         let (eventfds, bells) = bells(1);
-        let (post, mut mailboxes) = connect::<()>(bells);
+        let (post, mut mailboxes) = connect::<()>(bells, 2);
         let system = Small { eventfd: eventfds[0].clone(), is_waiting: true };
         let worker = Worker::new(Arc::clone(&config), 0, 7, Rng::with_seed(1));
         let (mailbox, own_post) = (mailboxes.remove(0), post.clone());
+        let config = Arc::clone(&config);
         let run = move || {
-            EventLoop::new(0, system, worker, mailbox, own_post, 1, 1_000_000).run().unwrap();
+            EventLoop::new(0, system, worker, mailbox, own_post, 1, &config).run().unwrap();
         };
         spawn(run);
         // What `Server::drainer` does.

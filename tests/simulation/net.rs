@@ -421,7 +421,7 @@ impl Net {
         if state.closed && harsh {
             state.to_client.end(End::Reset, now_ms);
             state.arrive(now_ms, harsh);
-        } else if !state.vanished && !state.is_reset() {
+        } else if !state.vanished && state.to_server.ending.is_none() {
             state.to_server.send(now_ms, bytes.iter().copied());
             self.moved += bytes.len() as u64;
         }

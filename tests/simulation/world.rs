@@ -73,7 +73,7 @@ impl World {
             woken_ms: Vec::new(),
             stalled: Vec::new(),
             random,
-            post: connect(Vec::new()).0,
+            post: connect(Vec::new(), 0).0,
             fuse,
             may_panic: false,
         };
@@ -87,9 +87,8 @@ impl World {
         self.net.borrow_mut().boot(workers, self.listeners);
         self.bells = (0..workers).map(|_| Arc::default()).collect();
         let rings = self.bells.iter().map(|bell| Arc::clone(bell) as Arc<dyn Ring>);
-        let (post, mailboxes) = connect(rings.collect());
+        let (post, mailboxes) = connect(rings.collect(), self.config.budgets.mailbox);
         let hash_seed = self.random.u64(..);
-        let drain_max_ms = self.config.limits.drain_max_ms;
         let config = Arc::new(self.config.clone());
         let random = &mut self.random;
         let loops = mailboxes.into_iter().enumerate().map(|(id, mailbox)| {
@@ -97,8 +96,7 @@ impl World {
             let system = Sim { worker: id, net, bell, pace: Pace::default() };
             let worker = Worker::new(Arc::clone(&config), id, hash_seed, random.fork());
             let (post, listeners) = (post.clone(), self.listeners);
-            let event_loop =
-                EventLoop::new(id, system, worker, mailbox, post, listeners, drain_max_ms);
+            let event_loop = EventLoop::new(id, system, worker, mailbox, post, listeners, &config);
             Rc::new(RefCell::new(event_loop))
         });
         self.loops = loops.collect();
@@ -116,7 +114,7 @@ impl World {
         self.loops.clear();
         self.ended.clear();
         // Sockets that were in a channel go with it.
-        self.post = connect(Vec::new()).0;
+        self.post = connect(Vec::new(), 0).0;
     }
 
     /// Tells every worker to go away, as a thread of the server's own does.

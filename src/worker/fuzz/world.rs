@@ -12,8 +12,10 @@ use super::super::{Letter, Worker};
 use crate::config::{Config, Origins};
 use crate::counters::CloseReason;
 use crate::key::ConnectionKey;
-use crate::limits::{Limits, PIPELINE_BYTES_MAX, SLICES_PER_WRITE, TURNS_PER_TICK};
+use crate::limits::{Budgets, Limits, PIPELINE_BYTES_MAX, SLICES_PER_WRITE};
 use crate::time::{Instant, Now};
+
+const TURNS_PER_TICK: usize = Budgets::DEFAULT.turns_per_tick;
 
 /// Bytes that one read takes at most.
 const READ_BYTES_MAX: usize = 8 * 1024;

@@ -8,8 +8,10 @@ pub(crate) mod auditor;
 mod draft;
 mod line;
 mod publisher;
+mod raw;
 mod reader;
 pub(crate) mod sentinel;
+mod talker;
 
 use fastrand::Rng;
 
@@ -127,13 +129,19 @@ pub(crate) enum Role {
     Reader,
     /// Publishes with POST, pipelined, and repeats what has a key when it is cut.
     Publisher,
+    /// Listens to one topic on a raw WebSocket, and publishes on it.
+    Raw,
+    /// Speaks `tidings.json`: listens to more and to less, publishes, pings.
+    Talker,
 }
 
 impl Role {
     /// Any of them; most are readers and publishers.
     pub(crate) fn draw(random: &mut Rng) -> Self {
         match random.u8(0..20) {
-            0..12 => Self::Reader,
+            0..8 => Self::Reader,
+            8..10 => Self::Raw,
+            10..14 => Self::Talker,
             _ => Self::Publisher,
         }
     }
@@ -144,6 +152,8 @@ impl Role {
         match self {
             Self::Reader => Box::new(reader::Reader::draw(random, topics)),
             Self::Publisher => Box::new(publisher::Publisher::draw(random)),
+            Self::Raw => Box::new(raw::Raw::draw(random, topics)),
+            Self::Talker => Box::new(talker::Talker::draw(random, topics)),
         }
     }
 }

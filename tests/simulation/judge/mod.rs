@@ -355,6 +355,20 @@ impl Judge {
         })
     }
 
+    /// Whether a message is the last one of its topic that was acknowledged, or behind it.
+    pub(crate) fn is_last(&self, id: PublishId) -> bool {
+        let topic = self.shadow.publishes[id.0].topic;
+        let mut places = self.shadow.places(id).iter();
+        places.any(|&(life, sequence)| self.shadow.is_head(topic, life, sequence))
+    }
+
+    /// The last message of a topic that was acknowledged, of the epoch that it is in.
+    pub(crate) fn last_acknowledged(&self, topic: usize) -> Option<PublishId> {
+        let publishes = self.shadow.publishes.iter().enumerate().rev();
+        let mut acknowledged = publishes.filter(|(_, it)| it.topic == topic && it.acknowledged);
+        acknowledged.find_map(|(id, _)| Some(PublishId(id)).filter(|&id| self.is_last(id)))
+    }
+
     /// The message that a subscription was told of last.
     pub(crate) fn last_told(&self, sub: Sub) -> Option<PublishId> {
         self.subscriptions[sub.0].last

@@ -190,6 +190,11 @@ impl Shadow {
             || self.topics_are_few
     }
 
+    /// Whether it may be there a second time, at a place that nobody has seen.
+    pub(crate) fn may_be_again(&self, id: PublishId) -> bool {
+        self.publishes[id.0].attempts > 1 && self.may_repeat(id)
+    }
+
     /// A message was seen at a place. Returns the number of the topic's life.
     pub(crate) fn place(&mut self, id: PublishId, position: &Position) -> usize {
         let (topic, sequence) = (self.publishes[id.0].topic, position.sequence);

@@ -93,7 +93,7 @@ impl Subscription {
     /// A raw WebSocket is told no places: what it is told is checked as far as others were told of them.
     pub(super) fn take_raw(&mut self, shadow: &Shadow, publish: PublishId) {
         assert!(
-            !self.unplaced.contains(&publish),
+            shadow.may_be_again(publish) || !self.unplaced.contains(&publish),
             "{} is told of {} twice",
             self.what,
             shadow.say(publish)
@@ -107,11 +107,13 @@ impl Subscription {
             let publish = self.unplaced[index];
             match *shadow.places(publish) {
                 [] => (),
-                [(life, sequence)] => return self.place_up_to(shadow, index, life, sequence),
-                // It was published twice, as its key was forgotten: it may be either.
+                [(life, sequence)] if !shadow.may_be_again(publish) => {
+                    return self.place_up_to(shadow, index, life, sequence);
+                }
+                // It may have been published twice, as its key was forgotten: it may be either.
                 _ => {
                     self.unplaced.drain(..=index);
-                    self.placed = None;
+                    (self.placed, self.is_open) = (None, true);
                     return;
                 }
             }
