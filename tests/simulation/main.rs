@@ -13,6 +13,7 @@
 
 mod clients;
 mod complaint;
+mod coverage;
 mod history;
 mod judge;
 mod many;
@@ -61,7 +62,10 @@ fn pinned() {
     for (seed, steps, found) in PINNED {
         let history = History::whole(seed, steps);
         if let Err(failure) = history.play(Trace::default()).result {
-            panic!("It had found {found}.\n{}", report::report(&history, &failure));
+            panic!(
+                "It had found {found}.\n{}",
+                report::report(&history, &failure, report::RUNS_MAX)
+            );
         }
     }
 }

@@ -9,10 +9,11 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::coverage::{Mark, Reached};
 use crate::history::{Failure, History};
 use crate::judge::Seen;
 use crate::plan::Hazard;
-use crate::report::{command, report};
+use crate::report::{RUNS_MAX, command, report};
 use crate::run::Outcome;
 use crate::trace::Trace;
 
@@ -39,6 +40,7 @@ pub(crate) struct Totals {
     pub(crate) took_ms: u64,
     pub(crate) seen: Seen,
     pub(crate) hazards: [u64; Hazard::ALL.len()],
+    pub(crate) reached: Reached,
     /// By seed.
     pub(crate) failures: BTreeMap<u64, Failure>,
 }
@@ -106,7 +108,7 @@ impl Many {
         }
         for (_, seeds) in places.iter().take(stories) {
             let history = History::whole(seeds[0], self.steps);
-            let _ = writeln!(text, "\n{}", report(&history, &totals.failures[&seeds[0]]));
+            let _ = writeln!(text, "\n{}", report(&history, &totals.failures[&seeds[0]], RUNS_MAX));
         }
         text
     }
@@ -120,6 +122,7 @@ impl Totals {
             Ok(outcome) => {
                 self.took_ms += outcome.took_ms;
                 self.seen.add(&outcome.seen);
+                self.reached.add(&outcome.coverage);
                 let pairs = self.hazards.iter_mut().zip(outcome.hazards);
                 pairs.for_each(|(sum, more)| *sum += more);
             }
@@ -135,10 +138,12 @@ impl Totals {
         let hours = self.took_ms / 3_600_000;
         format!(
             "{} seeds, {} steps, {hours} hours of virtual time: {published} published, {acknowledged} \
-             acknowledged, {delivered} delivered, {} gaps; {} failures",
+             acknowledged, {delivered} delivered, {} gaps; {} of {} marks reached; {} failures",
             self.seeds,
             self.steps,
             gaps + unknown_gaps,
+            self.reached.count(),
+            Mark::COUNT,
             self.failures.len()
         )
     }

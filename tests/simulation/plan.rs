@@ -85,6 +85,11 @@ impl Hazard {
         1 << self as u32
     }
 
+    /// Whether it is there all the time, and does not come in steps.
+    pub(crate) const fn is_lasting(self) -> bool {
+        self.steps_in_thousand() == 0
+    }
+
     /// Of a thousand steps, so many are this; 0 for what is there all the time.
     const fn steps_in_thousand(self) -> u32 {
         match self {

@@ -4,10 +4,11 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::coverage::Mark;
 use crate::history::{History, number};
 use crate::many::{Many, Totals};
 use crate::plan::Hazard;
-use crate::report::{describe, report};
+use crate::report::{RUNS_MAX, complaint, describe, report};
 use crate::trace::Trace;
 
 /// From one line to the next.
@@ -23,18 +24,20 @@ pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
     number(name, &text, u64::MAX).unwrap_or_else(|complaint| panic!("{complaint}"))
 }
 
-/// Plays what the environment says: see [`History::parse`]. With `TRACE=1` the whole trace is written.
+/// Plays what the environment says: see [`History::parse`]. With `TRACE=1` the
+/// whole trace is written, and otherwise the shortest history is sought in `RUNS` runs if it fails.
 pub(crate) fn replay() {
     let history = History::parse(|name| std::env::var(name).ok());
     let history = history.unwrap_or_else(|complaint| panic!("{complaint}"));
+    let runs_max = from_environment("RUNS", RUNS_MAX.into()) as u32;
     let wants_trace = from_environment("TRACE", 0) > 0;
     let trace = if wants_trace { Trace::whole() } else { Trace::default() };
     let played = history.play(trace);
     eprint!("{}", played.trace.text());
     match played.result {
         Ok(outcome) => eprintln!("{}\n{outcome:?}", describe(&history.plan())),
-        Err(failure) if wants_trace => panic!("{}", crate::report::complaint(&history, &failure)),
-        Err(failure) => panic!("{}", report(&history, &failure)),
+        Err(failure) if wants_trace => panic!("{}", complaint(&history, &failure)),
+        Err(failure) => panic!("{}", report(&history, &failure, runs_max)),
     }
 }
 
@@ -56,6 +59,8 @@ pub(crate) fn long() {
         now - began < Duration::from_secs(60 * minutes)
     });
     eprintln!("{}\n{}", line(&totals, began.elapsed()), totals.line());
+    eprintln!("Runs that reached each mark:\n{}", totals.reached.lines().join("\n"));
+    eprintln!("Never reached: {}", totals.reached.never().join("; "));
     assert!(totals.failures.is_empty(), "{}", many.tell(&totals, STORIES_MAX));
 }
 
@@ -66,12 +71,14 @@ fn line(totals: &Totals, took: Duration) -> String {
     let hazards = hazards.map(|&hazard| format!("{hazard:?} {}", totals.hazards[hazard as usize]));
     let hazards: Vec<String> = hazards.collect();
     format!(
-        "{:>6.0} s: {} seeds, {:.1}/s, {:.0} steps/s, {} failed; {}",
+        "{:>6.0} s: {} seeds, {:.1}/s, {:.0} steps/s, {} failed, {} of {} marks; {}",
         seconds,
         totals.seeds,
         totals.seeds as f64 / seconds,
         totals.steps as f64 / seconds,
         totals.failures.len(),
+        totals.reached.count(),
+        Mark::COUNT,
         hazards.join(", ")
     )
 }

@@ -12,17 +12,17 @@ use crate::shrink::{Ballast, shrink};
 use crate::topics::name;
 use crate::trace::Trace;
 
-/// Histories that are tried to find a shorter one.
-const RUNS_MAX: u32 = 600;
+/// Histories that are tried to find a shorter one, unless somebody says how many.
+pub(crate) const RUNS_MAX: u32 = 600;
 /// Lines of the trace.
 const TRACE_LINES: usize = 60;
 /// Of each; payloads are long.
 const LINE_CHARS_MAX: usize = 240;
 /// Lines about the steps: those that could not be made few are not read.
-const STEP_LINES_MAX: usize = 150;
+const STEP_LINES_MAX: usize = 80;
 
-/// See the module.
-pub(crate) fn report(history: &History, failure: &Failure) -> String {
+/// See the module. Plays up to `runs_max` histories to find the shortest.
+pub(crate) fn report(history: &History, failure: &Failure, runs_max: u32) -> String {
     let mut text = complaint(history, failure);
     let place = &failure.complaint.place;
     let fails = |shorter: &History| {
@@ -36,7 +36,7 @@ pub(crate) fn report(history: &History, failure: &Failure) -> String {
     let plan = history.plan();
     let clients = (1 << plan.roles.len()) - 1;
     let ballast = Ballast { hazards: plan.hazards, clients };
-    let shrunk = shrink(history.clone(), failure.clone(), ballast, RUNS_MAX, fails);
+    let shrunk = shrink(history.clone(), failure.clone(), ballast, runs_max, fails);
     let short = &shrunk.history;
     let needed = clients & !short.dismissed;
     let _ = writeln!(

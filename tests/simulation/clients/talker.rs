@@ -12,6 +12,7 @@ use self::command::{Asked, Pending};
 use super::draft::draft;
 use super::line::{Leaving, Line, Pace};
 use super::{Actor, Hands, path};
+use crate::coverage::Event;
 use crate::judge::{Judge, PublishId, Start, Sub, Wants};
 use crate::topics::{TOPICS_MAX, number_of_topic};
 use crate::wires::listening::Listening;
@@ -238,7 +239,7 @@ impl Talker {
 
     fn hear(&mut self, hands: &mut Hands<'_>, told: Told) {
         let Some(socket) = &mut self.socket else { return };
-        hands.note(|| format!("is told {told:?}"));
+        hands.hear(&told);
         let (judge, sub) = (&mut *hands.judge, socket.sub);
         match told {
             Told::Open { cursor } => {
@@ -402,10 +403,11 @@ impl Actor for Talker {
         self.take(hands);
         let Some(Socket { line, .. }) = &self.socket else { return };
         if let Some(end) = line.ended(hands.world) {
-            hands.note(|| format!("is cut off: {end:?}"));
+            hands.note_end(end);
             return self.go(hands, Leaving::Close, None);
         }
         if line.used_ms + PATIENCE_MS <= now_ms {
+            hands.reach(Event::LostPatience);
             hands.note(|| "loses its patience".to_owned());
             return self.go(hands, Leaving::Reset, None);
         }
