@@ -180,11 +180,12 @@ impl Connection {
     ) -> usize {
         let most = context.outbox_bytes_max;
         let mut used = 0;
-        loop {
+        // Lines that are here already wait for room as well as those that are not.
+        while self.outbox.cost_bytes() < most {
             self.take_lines(context, steps_left);
             self.report_lines(context);
             let Phase::Batch(batch) = &mut self.phase else { break };
-            if *steps_left == 0 || self.outbox.cost_bytes() >= most {
+            if *steps_left == 0 {
                 break;
             }
             if batch.has_room() && batch.has_line() {
@@ -221,10 +222,13 @@ impl Connection {
                 None if batch.reader.is_complete() => batch.take_line(batch.text.len(), 0),
                 None => {
                     let waiting = context.counters.body_bytes - batch.counted as u64;
-                    let length = batch.text.len() - batch.taken;
+                    let begun = &batch.text[batch.taken..];
+                    let length = begun.len();
+                    let is_blank = begun.trim_ascii().is_empty();
+                    let memory_left = context.topics.memory_left() as u64;
                     if length > longest {
                         batch.skipping.get_or_insert(LINE_TOO_LONG);
-                    } else if waiting + length as u64 > context.topics.memory_left() as u64 {
+                    } else if !is_blank && waiting + length as u64 > memory_left {
                         batch.skipping.get_or_insert(Problem::from(Refusal::MemoryUsedUp));
                     }
                     if batch.skipping.is_some() {

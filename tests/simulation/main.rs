@@ -1,74 +1,92 @@
 //! The whole server in one thread: real event loops over an invented network, in virtual time, with clients of
 //! every wire and a judge, all from one seed. docs/simulation.md explains it.
+//!
+//! Plain `cargo test` plays a few hundred seeds. What more there is, is ignored unless asked for:
+//!
+//! ```sh
+//! SEED=17 STEPS=3000 cargo test --test simulation replay -- --ignored --nocapture
+//! FIRST=0 SEEDS=1024 STEPS=5000 cargo test --release --test simulation many -- --ignored
+//! MINUTES=60 cargo test --release --test simulation long -- --ignored --nocapture
+//! ```
 
 #![allow(dead_code, reason = "it is being written")]
 
 mod clients;
 mod complaint;
+mod coverage;
+mod history;
 mod judge;
+mod many;
 mod net;
 mod plan;
 #[cfg(planted)]
 mod planted;
+mod progress;
+mod report;
 mod run;
+mod same;
+mod shrink;
 mod system;
 mod topics;
 mod trace;
 mod wires;
 mod world;
 
-use plan::Plan;
-use run::Run;
+use history::{History, STEPS};
+use many::Many;
 use trace::Trace;
 
+/// Seeds that once failed: how many steps it took, and what they found. A seed means what the generator of its
+/// time made of it, and another when that changes: what it found has a test in tests/regressions.rs as well.
+const PINNED: [(u64, u32, &str); 1] =
+    [(0, STEPS, "nothing: it is here for whoever adds the next one")];
+
+fn must_not_fail(many: &Many, stories: usize) {
+    let totals = many.play(|_| true);
+    eprintln!("{}", totals.line());
+    assert!(totals.failures.is_empty(), "{}", many.tell(&totals, stories));
+}
+
 #[test]
-#[ignore = "it is being written"]
-fn first() {
-    let seeds: u64 = std::env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
-    let first: u64 = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-    let steps: u32 =
-        std::env::var("STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(3_000);
-    let mut failed = 0;
-    for seed in first..first + seeds {
-        let plan = Plan::draw(seed, 0);
-        let mut run = Run::new(&plan, Trace::default());
-        let result = complaint::listen(|| run.play(0..steps));
-        match result {
-            Ok(outcome) => println!("{seed}: {outcome:?}"),
-            Err(complaint) => {
-                failed += 1;
-                println!("{seed}: {complaint:?}");
-                if seeds == 1 {
-                    let l = &plan.config.limits;
-                    println!(
-                        "workers {} idle {} age {} messages {} bytes {} memory {} topics {} window {} page {} poll_bytes {}",
-                        plan.config.workers,
-                        l.topic_idle_ms,
-                        l.log_age_ms,
-                        l.log_messages,
-                        l.log_bytes,
-                        l.memory_bytes_max,
-                        l.topics_max,
-                        l.idempotency_window_ms,
-                        l.replay_page,
-                        l.poll_bytes_max
-                    );
-                    for hazard in plan::Hazard::ALL {
-                        if plan.has(hazard) {
-                            print!("{hazard:?} ");
-                        }
-                    }
-                    println!();
-                    let lines = std::env::var("LINES")
-                        .ok()
-                        .and_then(|text| text.parse().ok())
-                        .unwrap_or(60);
-                    for line in run.trace.tail(lines) {
-                        println!("{line}");
-                    }
-                }
-            }
+fn seeds() {
+    must_not_fail(&Many { seeds: 0..256, steps: STEPS }, 1);
+}
+
+#[test]
+fn a_seed_gives_the_same_trace_byte_for_byte() {
+    (0..12).for_each(same::check);
+}
+
+#[test]
+fn pinned() {
+    for (seed, steps, found) in PINNED {
+        let history = History::whole(seed, steps);
+        if let Err(failure) = history.play(Trace::default()).result {
+            panic!(
+                "It had found {found}.\n{}",
+                report::report(&history, &failure, report::RUNS_MAX)
+            );
         }
     }
-    assert_eq!(failed, 0);
+}
+
+#[test]
+#[ignore = "plays what SEED and the like say"]
+fn replay() {
+    progress::replay();
+}
+
+#[test]
+#[ignore = "a release build plays more seeds in the same time"]
+fn many() {
+    let first = progress::from_environment("FIRST", 0);
+    let seeds = first..first.saturating_add(progress::from_environment("SEEDS", 1_024));
+    let steps = progress::from_environment("STEPS", 5_000) as u32;
+    must_not_fail(&Many { seeds, steps }, progress::from_environment("STORIES", 1) as usize);
+}
+
+#[test]
+#[ignore = "takes as many minutes as MINUTES says"]
+fn long() {
+    progress::long();
 }

@@ -85,6 +85,11 @@ impl Hazard {
         1 << self as u32
     }
 
+    /// Whether it is there all the time, and does not come in steps.
+    pub(crate) const fn is_lasting(self) -> bool {
+        self.steps_in_thousand() == 0
+    }
+
     /// Of a thousand steps, so many are this; 0 for what is there all the time.
     const fn steps_in_thousand(self) -> u32 {
         match self {
@@ -130,6 +135,8 @@ pub(crate) struct Plan {
     weather: Weather,
     pub(crate) roles: Vec<Role>,
     pub(crate) topics: usize,
+    /// Clients that never do anything, by `1 << number`.
+    pub(crate) dismissed: u32,
 }
 
 /// One of several, each as likely.
@@ -165,11 +172,16 @@ impl Plan {
         let connections_max = one_of(&mut random, &[60, 10_000, 10_000]);
         let budgets = draw_budgets(&mut random);
         let config = Config { workers, limits, connections_max, budgets, ..Config::default() };
-        Self { seed, hazards: hazards & !spared, config, weather, roles, topics }
+        let hazards = hazards & !spared;
+        Self { seed, hazards, config, weather, roles, topics, dismissed: 0 }
     }
 
     pub(crate) fn has(&self, hazard: Hazard) -> bool {
         self.hazards & hazard.bit() != 0
+    }
+
+    pub(crate) fn is_dismissed(&self, client: usize) -> bool {
+        self.dismissed & 1 << client != 0
     }
 
     /// The weather while hazards last.
@@ -275,7 +287,7 @@ fn draw_limits(random: &mut Rng) -> Limits {
         log_bytes: one_of(random, &[3_000, 20_000, 8 << 20, 8 << 20]),
         log_age_ms: one_of(random, &[2_000, 30_000, 3_600_000, 3_600_000]),
         memory_bytes_max: one_of(random, &[60_000, 1 << 30, 1 << 30, 1 << 30]),
-        topics_max: one_of(random, &[8, 100_000, 100_000, 100_000, 100_000, 100_000]),
+        topics_max: one_of(random, &[30, 100_000, 100_000, 100_000, 100_000, 100_000]),
         ..defaults
     }
 }

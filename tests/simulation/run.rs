@@ -1,9 +1,12 @@
 //! One run: a history carried out step by step, then calm, then everybody leaves.
 
 use fastrand::Rng;
+use tidings::counters::{Counters, HubGauges};
 use tidings::fuse::Place;
+use tidings::worker::Worker;
 
-use crate::clients::{Actor, Hands};
+use crate::clients::{Actor, Hands, Nobody, Role};
+use crate::coverage::{Coverage, Event, Mark};
 use crate::judge::{Judge, Seen};
 use crate::net::Weather;
 use crate::plan::{Act, Hazard, Plan};
@@ -23,6 +26,7 @@ pub(crate) struct Outcome {
     pub(crate) hazards: [u64; Hazard::ALL.len()],
     /// Milliseconds of virtual time.
     pub(crate) took_ms: u64,
+    pub(crate) coverage: Coverage,
 }
 
 /// The server, its clients, the judge, and what happens to them.
@@ -40,6 +44,7 @@ pub(crate) struct Run<'a> {
     boots_ms: u64,
     is_calm: bool,
     hazards: [u64; Hazard::ALL.len()],
+    coverage: Coverage,
 }
 
 /// What may have a turn.
@@ -55,12 +60,15 @@ impl<'a> Run<'a> {
         world.may_panic = true;
         world.net(|net| net.keeps_pace = true);
         let mut random = Rng::with_seed(plan.seed);
-        let begin = |role: &crate::clients::Role| role.begin(&mut random, plan.topics);
-        let actors = plan.roles.iter().map(begin).collect();
+        let mut begin = |(number, role): (usize, &Role)| {
+            let actor = role.begin(&mut random, plan.topics);
+            if plan.is_dismissed(number) { Box::new(Nobody) } else { actor }
+        };
+        let actors = plan.roles.iter().enumerate().map(&mut begin).collect();
         Self {
             plan,
             world,
-            judge: Judge::new(plan.config.limits.clone()),
+            judge: Judge::new(&plan.config),
             actors,
             trace,
             random,
@@ -69,6 +77,7 @@ impl<'a> Run<'a> {
             boots_ms: u64::MAX,
             is_calm: false,
             hazards: [0; Hazard::ALL.len()],
+            coverage: Coverage::begin(plan),
         }
     }
 
@@ -78,7 +87,7 @@ impl<'a> Run<'a> {
     /// When the judge has something to say.
     pub(crate) fn play(&mut self, steps: impl Iterator<Item = u32>) -> Outcome {
         for number in steps {
-            self.trace.begin_step(number);
+            self.trace.begin_step(Some(number));
             let (act, random) = self.plan.step(number);
             self.begin_step(random);
             match act {
@@ -91,19 +100,22 @@ impl<'a> Run<'a> {
                 }
                 Act::Hazard(hazard) => {
                     self.hazards[hazard as usize] += 1;
+                    self.coverage.reach(Mark::Hazard(hazard));
                     self.strike(hazard);
                 }
             }
         }
-        self.trace.begin_step(u32::MAX);
+        self.trace.begin_step(None);
         self.begin_step(Rng::with_seed(self.plan.seed));
         self.calm_down();
         self.everybody_leaves();
+        self.coverage.note_seen(&self.judge.seen);
         Outcome {
             fingerprint: self.trace.fingerprint(),
             seen: self.judge.seen.clone(),
             hazards: self.hazards,
             took_ms: self.world.now_ms(),
+            coverage: self.coverage,
         }
     }
 
@@ -196,6 +208,7 @@ impl<'a> Run<'a> {
             judge: &mut self.judge,
             random: &mut self.random,
             trace: &mut self.trace,
+            coverage: &mut self.coverage,
             number,
             topics: self.plan.topics.min(TOPICS_MAX),
             calm: self.is_calm,
@@ -223,23 +236,28 @@ impl<'a> Run<'a> {
             let left = traps(&mut self.world);
             assert!(set != left, "a worker panics: {}", crate::complaint::last_panic());
             self.note(|| format!("worker {worker} has panicked"));
+            self.coverage.note_panic(&crate::complaint::last_panic());
             self.judge.fail();
         }
         if result.is_err() {
             self.note(|| "it has panicked too often: the process ends".to_owned());
+            self.coverage.reach(Mark::Event(Event::PanickedTooOften));
             return self.kill();
         }
-        self.check_bounds(worker);
+        let gauges = self.world.look(worker, Worker::gauges);
+        self.coverage.note_worker(&self.plan.config, &before, &after, &gauges);
+        let turned_away = self.world.net(|net| net.polls[worker].turned_away);
+        self.coverage.reach_if(turned_away > 0, Event::TurnedAway);
+        self.check_bounds(worker, &after, &gauges);
         if self.world.is_over() {
             self.note(|| "the process has gone away".to_owned());
+            self.coverage.reach(Mark::Event(Event::Drained));
             self.kill();
         }
     }
 
     /// What one worker may hold.
-    fn check_bounds(&self, worker: usize) {
-        let (counters, gauges) =
-            self.world.look(worker, |worker| (worker.counters().clone(), worker.gauges()));
+    fn check_bounds(&self, worker: usize, counters: &Counters, gauges: &HubGauges) {
         let config = &self.plan.config;
         let limits = &config.limits;
         let memory_max = config.share(limits.memory_bytes_max);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Lines that are kept.
-const LINES_KEPT: usize = 40000;
+const LINES_KEPT: usize = 1_000;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -13,7 +13,8 @@ pub(crate) struct Trace {
     lines: VecDeque<String>,
     /// Everything, if somebody wants it.
     whole: Option<String>,
-    step: u32,
+    /// None: before the first or after the last.
+    step: Option<u32>,
 }
 
 impl Trace {
@@ -22,14 +23,22 @@ impl Trace {
         Self { whole: Some(String::new()), ..Self::default() }
     }
 
-    /// Another step begins.
-    pub(crate) fn begin_step(&mut self, step: u32) {
+    /// Another step begins; none: what follows the last.
+    pub(crate) fn begin_step(&mut self, step: Option<u32>) {
         self.step = step;
     }
 
+    /// The step that is carried out now.
+    pub(crate) fn step(&self) -> Option<u32> {
+        self.step
+    }
+
     pub(crate) fn note(&mut self, now_ms: u64, what: impl FnOnce() -> String) {
-        let line =
-            format!("{:>6} {:>9}.{:03} {}", self.step, now_ms / 1_000, now_ms % 1_000, what());
+        let (seconds, ms, what) = (now_ms / 1_000, now_ms % 1_000, what());
+        let line = match self.step {
+            Some(step) => format!("{step:>6} {seconds:>9}.{ms:03} {what}"),
+            None => format!("       {seconds:>9}.{ms:03} {what}"),
+        };
         line.hash(&mut self.fingerprint);
         if let Some(whole) = &mut self.whole {
             whole.push_str(&line);

@@ -44,6 +44,7 @@ impl Asking {
                 Part::End => {
                     let head = self.head.take().expect("a head comes first");
                     let body = std::mem::take(&mut self.body);
+                    hands.coverage.note_status(head.status);
                     whole.push(Answer { head, body });
                 }
             }

@@ -312,7 +312,7 @@ impl Actor for Batcher {
         let now_ms = hands.now_ms();
         if let Some(stream) = &mut self.stream {
             if let Some(end) = stream.line.ended(hands.world) {
-                hands.note(|| format!("is cut off: {end:?}"));
+                hands.note_end(end);
                 return self.go(hands, Leaving::Close, None);
             }
             if stream.is_owed() && stream.line.used_ms + PATIENCE_MS <= now_ms {

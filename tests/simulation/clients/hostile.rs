@@ -117,7 +117,7 @@ impl Held {
             Check::Frames(listening) => {
                 listening.push(&bytes);
                 while let Some(told) = listening.next() {
-                    hands.note(|| format!("is told {told:?}"));
+                    hands.hear(&told);
                 }
             }
         }

@@ -19,9 +19,12 @@ mod talker;
 
 use fastrand::Rng;
 
+use crate::coverage::{Coverage, Event, Mark};
 use crate::judge::Judge;
+use crate::net::End;
 use crate::topics::{TOPICS_MAX, name};
 use crate::trace::Trace;
+use crate::wires::Told;
 use crate::wires::http::segment;
 use crate::world::World;
 
@@ -33,6 +36,7 @@ pub(crate) struct Hands<'a> {
     pub(crate) judge: &'a mut Judge,
     pub(crate) random: &'a mut Rng,
     pub(crate) trace: &'a mut Trace,
+    pub(crate) coverage: &'a mut Coverage,
     /// The client's number.
     pub(crate) number: usize,
     /// How many topics there are in this run.
@@ -49,6 +53,26 @@ impl Hands<'_> {
     pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
         let (now_ms, number) = (self.now_ms(), self.number);
         self.trace.note(now_ms, || format!("client {number}: {}", what()));
+    }
+
+    /// A stream tells the client this.
+    pub(crate) fn hear(&mut self, told: &Told) {
+        self.coverage.note_told(told);
+        self.note(|| format!("is told {told:?}"));
+    }
+
+    /// A connection of the client's has ended by itself.
+    pub(crate) fn note_end(&mut self, end: End) {
+        self.reach(match end {
+            End::Finished => Event::CutOff,
+            End::Reset => Event::CutReset,
+        });
+        self.note(|| format!("is cut off: {end:?}"));
+    }
+
+    /// This has come about.
+    pub(crate) fn reach(&mut self, event: Event) {
+        self.coverage.reach(Mark::Event(event));
     }
 
     /// One to `most` different topics.
@@ -93,6 +117,37 @@ pub(crate) trait Actor {
 
     /// What it is and what it waits for.
     fn describe(&self) -> String;
+}
+
+/// In the place of a client that was dismissed.
+pub(crate) struct Nobody;
+
+impl Actor for Nobody {
+    fn is_reader(&self) -> bool {
+        false
+    }
+
+    fn is_awake(&self, _world: &World) -> bool {
+        false
+    }
+
+    fn wakes_at_ms(&self, _world: &World) -> u64 {
+        u64::MAX
+    }
+
+    fn wake(&mut self, _hands: &mut Hands<'_>) {}
+
+    fn act(&mut self, _hands: &mut Hands<'_>) {}
+
+    fn is_content(&self, _judge: &mut Judge) -> bool {
+        true
+    }
+
+    fn leave(&mut self, _hands: &mut Hands<'_>, _how: Leaving) {}
+
+    fn describe(&self) -> String {
+        "nobody".to_owned()
+    }
 }
 
 /// What kind of client comes.

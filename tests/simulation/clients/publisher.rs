@@ -8,6 +8,7 @@ use super::asking::{Answer, Asking};
 use super::draft::draft;
 use super::line::{Leaving, Pace};
 use super::{Actor, Hands, path};
+use crate::coverage::Event;
 use crate::judge::{Judge, PublishId};
 use crate::topics::number_of_topic;
 use crate::wires::Kind;
@@ -78,6 +79,7 @@ impl Publisher {
             asking.ask(hands, Asked::Post, &request);
         }
         self.sent.push_back(id);
+        hands.coverage.reach_if(self.sent.len() > 1, Event::PublishesPipelined);
     }
 
     fn take(&mut self, hands: &mut Hands<'_>) {
@@ -168,9 +170,10 @@ impl Actor for Publisher {
         if let Some(Asking { line, .. }) = &self.asking {
             let is_late = !self.sent.is_empty() && line.used_ms + PATIENCE_MS <= hands.now_ms();
             if let Some(end) = line.ended(hands.world) {
-                hands.note(|| format!("is cut off: {end:?}"));
+                hands.note_end(end);
                 self.go(hands, Leaving::Close);
             } else if is_late {
+                hands.reach(Event::LostPatience);
                 self.go(hands, Leaving::Reset);
             }
         }

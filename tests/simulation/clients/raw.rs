@@ -8,6 +8,7 @@ use fastrand::Rng;
 use super::draft::draft_frame;
 use super::line::{Leaving, Line, Pace};
 use super::{Actor, Hands, path};
+use crate::coverage::Event;
 use crate::judge::{Judge, PublishId, Start, Sub, Wants};
 use crate::wires::listening::Listening;
 use crate::wires::websocket::client::{Opcode, close, fragments, pong};
@@ -110,7 +111,7 @@ impl Raw {
 
     fn hear(&mut self, hands: &mut Hands<'_>, told: Told) {
         let Some(socket) = &mut self.socket else { return };
-        hands.note(|| format!("is told {told:?}"));
+        hands.hear(&told);
         match told {
             Told::Open { cursor } => hands.judge.opened(socket.sub, cursor.as_deref()),
             Told::Message { topic, id, cursor, payload } => {
@@ -211,10 +212,11 @@ impl Actor for Raw {
             socket.send_frames(hands, usize::MAX);
         }
         if let Some(end) = socket.line.ended(hands.world) {
-            hands.note(|| format!("is cut off: {end:?}"));
+            hands.note_end(end);
             return self.go(hands, Leaving::Close, None);
         }
         if socket.line.used_ms + PATIENCE_MS <= now_ms {
+            hands.reach(Event::LostPatience);
             hands.note(|| "loses its patience".to_owned());
             return self.go(hands, Leaving::Reset, None);
         }

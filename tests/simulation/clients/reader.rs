@@ -7,6 +7,7 @@ use fastrand::Rng;
 use super::asking::{Answer, Asking};
 use super::line::{Leaving, Line, Pace};
 use super::{Actor, Hands, path};
+use crate::coverage::Event;
 use crate::judge::{Judge, Start, Sub, Wants};
 use crate::wires::http::{Asked, get};
 use crate::wires::listening::Listening;
@@ -18,6 +19,8 @@ use crate::world::World;
 const STREAM_PATIENCE_MS: u64 = 60_000;
 /// The same for an answer: more than the longest wait.
 const ANSWER_PATIENCE_MS: u64 = 70_000;
+/// More than an answer takes that nobody held back.
+const A_WHILE_MS: u64 = 1_000;
 
 /// A way of reading.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ enum State {
     Polls {
         asking: Asking,
         subs: VecDeque<Sub>,
+        /// When the last was sent.
+        asked_ms: u64,
         next_ms: u64,
     },
 }
@@ -143,12 +148,15 @@ impl Reader {
     /// Opens what it reads from next.
     fn come(&mut self, hands: &mut Hands<'_>) {
         if self.hops && !hands.calm {
-            self.way = Way::draw(hands.random);
+            let before = std::mem::replace(&mut self.way, Way::draw(hands.random));
+            let has_hopped = before != self.way && self.cursor.is_some();
+            hands.coverage.reach_if(has_hopped, Event::Hopped);
         }
         self.retry_ms = None;
         let Way::Stream(wire) = self.way else {
             let asking = Asking::open(hands, self.pace);
-            self.state = State::Polls { asking, subs: VecDeque::new(), next_ms: 0 };
+            let subs = VecDeque::new();
+            self.state = State::Polls { asking, subs, asked_ms: 0, next_ms: 0 };
             return self.ask(hands);
         };
         let mut line = Line::open(hands, self.pace);
@@ -163,16 +171,17 @@ impl Reader {
     /// Sends a poll, or two at once.
     fn ask(&mut self, hands: &mut Hands<'_>) {
         let count = if hands.random.u8(0..10) == 0 { 2 } else { 1 };
+        hands.coverage.reach_if(count > 1, Event::PollsPipelined);
         for _ in 0..count {
             let (target, fields, start) = self.request(hands.random);
             let fields: Vec<_> =
                 fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let sub = hands.judge.begin(&self.what(hands), Wants::Poll, &self.topics, &start);
-            let State::Polls { asking, subs, next_ms } = &mut self.state else { return };
+            let State::Polls { asking, subs, asked_ms, next_ms } = &mut self.state else { return };
             hands.note(|| format!("polls {target} {fields:?}"));
             asking.ask(hands, Asked::Get, &get(&target, &fields));
             subs.push_back(sub);
-            *next_ms = u64::MAX;
+            (*asked_ms, *next_ms) = (hands.now_ms(), u64::MAX);
         }
     }
 
@@ -195,7 +204,7 @@ impl Reader {
 
     /// What a stream tells. False when it is over.
     fn hear(&mut self, hands: &mut Hands<'_>, sub: Sub, told: Told) -> bool {
-        hands.note(|| format!("is told {told:?}"));
+        hands.hear(&told);
         let judge = &mut *hands.judge;
         match told {
             Told::Open { cursor } => {
@@ -259,13 +268,15 @@ impl Reader {
 
     /// An answer is whole. False when the connection is over.
     fn take_answer(&mut self, hands: &mut Hands<'_>, answer: &Answer) -> bool {
-        let State::Polls { subs, next_ms, .. } = &mut self.state else { return false };
+        let State::Polls { subs, asked_ms, next_ms, .. } = &mut self.state else { return false };
         let head = &answer.head;
         let sub = subs.pop_front().expect("an answer for each poll");
         let own_ms = if hands.calm { 200 } else { hands.random.u64(0..2_000) };
         if head.status == 200 {
             let polled = poll(&answer.body, head.field("etag"));
             let (count, more) = (polled.messages.len(), polled.more);
+            let waited = hands.now_ms() > *asked_ms + A_WHILE_MS;
+            hands.coverage.note_polled(count, more, waited);
             hands.note(|| format!("polled {count} messages, {:?}, {}", polled.gaps, polled.cursor));
             hands.judge.polled(sub, &polled);
             self.cursor = Some(polled.cursor);
@@ -323,10 +334,11 @@ impl Actor for Reader {
             State::Polls { asking, .. } => (&asking.line, ANSWER_PATIENCE_MS),
         };
         if let Some(end) = line.ended(hands.world) {
-            hands.note(|| format!("is cut off: {end:?}"));
+            hands.note_end(end);
             return self.go(hands, Leaving::Close);
         }
         if line.used_ms + patience_ms <= now_ms {
+            hands.reach(Event::LostPatience);
             hands.note(|| "loses its patience".to_owned());
             return self.go(hands, Leaving::Reset);
         }

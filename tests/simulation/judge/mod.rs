@@ -14,7 +14,7 @@ mod shadow;
 mod subscription;
 
 use slab::Slab;
-use tidings::limits::Limits;
+use tidings::config::Config;
 
 use self::position::Position;
 use self::shadow::Shadow;
@@ -63,6 +63,20 @@ pub(crate) struct Seen {
     pub(crate) unknown_gaps: u64,
 }
 
+impl Seen {
+    /// Adds what was seen in another run.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.published += other.published;
+        self.acknowledged += other.acknowledged;
+        self.repeated += other.repeated;
+        self.refused += other.refused;
+        self.subscriptions += other.subscriptions;
+        self.delivered += other.delivered;
+        self.gaps += other.gaps;
+        self.unknown_gaps += other.unknown_gaps;
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Judge {
@@ -72,8 +86,8 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) fn new(limits: Limits) -> Self {
-        let shadow = Shadow::new(limits, TOPICS_MAX);
+    pub(crate) fn new(config: &Config) -> Self {
+        let shadow = Shadow::new(config, TOPICS_MAX);
         Self { shadow, subscriptions: Slab::new(), seen: Seen::default() }
     }
 
@@ -168,7 +182,7 @@ impl Judge {
         start: &Start,
     ) -> Sub {
         self.seen.subscriptions += 1;
-        let tracks = Track::all(&mut self.shadow, topics, start);
+        let tracks = Track::all(&mut self.shadow, wants, topics, start);
         Sub(self.subscriptions.insert(Subscription::new(what, wants, tracks)))
     }
 
@@ -197,7 +211,7 @@ impl Judge {
 
     /// More topics are about to be asked for, none of which it has.
     pub(crate) fn subscribe(&mut self, sub: Sub, topics: &[usize], start: &Start) {
-        let tracks = Track::all(&mut self.shadow, topics, start);
+        let tracks = Track::all(&mut self.shadow, Wants::Stream, topics, start);
         self.subscriptions[sub.0].coming.push_back(tracks);
     }
 
@@ -289,8 +303,7 @@ impl Judge {
         }
         let index = subscription.index(number_of_topic(topic));
         let track = &mut subscription.tracks[index];
-        let is_poll = subscription.wants == Wants::Poll;
-        track.gap(shadow, count, is_poll, &subscription.what);
+        track.gap(shadow, count, &subscription.what);
         if let Some(cursor) = cursor {
             let position =
                 Position::parse_all(cursor, subscription.tracks.len()).swap_remove(index);
@@ -340,7 +353,7 @@ impl Judge {
     /// Whether a cursor is at the last acknowledged message of each of its topics, or behind it.
     pub(crate) fn is_at_head(&mut self, topics: &[usize], cursor: &str) -> bool {
         let start = Start::Cursor(cursor.to_owned());
-        let tracks = Track::all(&mut self.shadow, topics, &start);
+        let tracks = Track::all(&mut self.shadow, Wants::Poll, topics, &start);
         tracks.iter().all(|track| match track.at {
             At::Position { life, sequence } => self.shadow.is_head(track.topic, life, sequence),
             _ => false,

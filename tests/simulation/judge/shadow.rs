@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
-use tidings::limits::Limits;
+use tidings::config::Config;
+use tidings::limits::{Budgets, FOLLOWER_STALL_MS, Limits};
 
 use super::position::Position;
 use crate::wires::{Kind, Payload};
@@ -31,6 +32,7 @@ pub(crate) struct Publish {
     /// How many causes of a new epoch there had been for its topic when it was first sent, at the least.
     causes_before: u64,
     pub(super) attempts: u32,
+    last_sent_ms: u64,
     /// A refusal that was final.
     refused: bool,
     pub(crate) acknowledged: bool,
@@ -50,6 +52,10 @@ impl Publish {
 pub(crate) struct Life {
     pub(crate) epoch: Rc<str>,
     places: BTreeMap<u64, PublishId>,
+    /// When a message of it was acknowledged first, and when one that was acknowledged was sent last: it
+    /// lasted at some time before the one, and at some time behind the other.
+    acknowledged_ms: u64,
+    sent_ms: u64,
 }
 
 /// What a reader must have been able to see when it asked.
@@ -59,6 +65,18 @@ pub(crate) struct Floor {
     sequence: u64,
     /// The topic's causes when a message of that life was sent last.
     causes: u64,
+}
+
+/// Raises a floor to another, which is not lower if it `is_newer`.
+fn raise(floor: &mut Option<Floor>, to: &Floor, is_newer: bool) {
+    match floor {
+        Some(floor) if floor.life == to.life => {
+            floor.sequence = floor.sequence.max(to.sequence);
+            floor.causes = floor.causes.max(to.causes);
+        }
+        Some(_) if !is_newer => (),
+        floor => *floor = Some(to.clone()),
+    }
 }
 
 /// One topic.
@@ -77,9 +95,11 @@ pub(crate) struct Topic {
     /// Repeats of publishes whose keys may have been forgotten.
     doubtful: usize,
     /// The last acknowledged message, by the time at which it was sent.
-    floor: Option<Floor>,
-    /// When the message of `floor` was sent.
+    head: Option<Floor>,
+    /// When the message of `head` was sent.
     alive_ms: u64,
+    /// The same of those that were acknowledged because every worker was told of them.
+    floor: Option<Floor>,
 }
 
 /// All topics, and all that was published.
@@ -92,14 +112,18 @@ pub(crate) struct Shadow {
     keyed: usize,
     /// Topics may be thrown out for others.
     topics_are_few: bool,
+    /// Mailboxes are never full.
+    mailboxes_are_large: bool,
 }
 
 impl Shadow {
-    pub(crate) fn new(limits: Limits, topics: usize) -> Self {
-        let topics_are_few = (limits.topics_max as usize) < 1_000;
+    pub(crate) fn new(config: &Config, topics: usize) -> Self {
+        let limits = config.limits.clone();
+        let topics_are_few = limits.topics_max < 1_000;
+        let mailboxes_are_large = config.budgets.mailbox >= Budgets::DEFAULT.mailbox;
         let topics = (0..topics).map(|_| Topic::default()).collect();
         let (publishes, keyed) = (Vec::new(), 0);
-        Self { now_ms: 0, limits, topics, publishes, keyed, topics_are_few }
+        Self { now_ms: 0, limits, topics, publishes, keyed, topics_are_few, mailboxes_are_large }
     }
 
     /// Something happened after which a topic may begin a new epoch; without one: all of them.
@@ -133,6 +157,7 @@ impl Shadow {
             first_sent_ms: u64::MAX,
             causes_before: 0,
             attempts: 0,
+            last_sent_ms: 0,
             refused: false,
             acknowledged: false,
             places: Vec::new(),
@@ -148,6 +173,7 @@ impl Shadow {
         let topic = &mut self.topics[publish.topic];
         let causes = causes - topic.undone;
         publish.attempts += 1;
+        publish.last_sent_ms = self.now_ms;
         if publish.attempts == 1 {
             publish.first_sent_ms = self.now_ms;
             publish.causes_before = causes;
@@ -177,16 +203,21 @@ impl Shadow {
         publish.acknowledged = true;
         let (sent_ms, causes) = (publish.first_sent_ms, publish.causes_before);
         let number = publish.topic;
+        // A publish is answered after a second, whatever its followers do, and before their mailboxes have
+        // room.
+        let waited_ms = self.now_ms - publish.last_sent_ms;
+        let is_told = waited_ms < FOLLOWER_STALL_MS && self.mailboxes_are_large;
         let causes_now = self.causes(number);
         let topic = &mut self.topics[number];
-        match &mut topic.floor {
-            Some(floor) if floor.life == life => {
-                floor.sequence = floor.sequence.max(position.sequence);
-                floor.causes = floor.causes.max(causes);
-            }
-            Some(_) if sent_ms < topic.alive_ms => (),
-            floor => *floor = Some(Floor { life, sequence: position.sequence, causes }),
+        let begun = &mut topic.lives[life];
+        begun.acknowledged_ms = begun.acknowledged_ms.min(self.now_ms);
+        begun.sent_ms = begun.sent_ms.max(sent_ms);
+        let floor = Floor { life, sequence: position.sequence, causes };
+        let is_newer = sent_ms >= topic.alive_ms;
+        if is_told {
+            raise(&mut topic.floor, &floor, is_newer);
         }
+        raise(&mut topic.head, &floor, is_newer);
         if sent_ms >= topic.alive_ms {
             // The quiet time is over.
             (topic.alive_ms, topic.causes) = (sent_ms, causes_now);
@@ -253,7 +284,8 @@ impl Shadow {
             position.epoch,
             lives.iter().map(|life| &life.epoch).collect::<Vec<_>>()
         );
-        let life = Life { epoch: Rc::clone(&position.epoch), places: BTreeMap::new() };
+        let (epoch, places) = (Rc::clone(&position.epoch), BTreeMap::new());
+        let life = Life { epoch, places, acknowledged_ms: u64::MAX, sent_ms: 0 };
         self.topics[topic].lives.push(life);
         self.topics[topic].lives.len() - 1
     }
@@ -267,7 +299,7 @@ impl Shadow {
     /// messages nor readers.
     fn quiet_lives(&self, topic: usize) -> u64 {
         let shadow = &self.topics[topic];
-        let (since_ms, kept_ms) = match &shadow.floor {
+        let (since_ms, kept_ms) = match &shadow.head {
             // All that has happened since is that its messages grew old.
             Some(floor) if floor.causes >= shadow.causes => {
                 (shadow.alive_ms, self.limits.log_age_ms)
@@ -331,6 +363,17 @@ impl Shadow {
         );
     }
 
+    /// One life did not come before another, which is known to have begun.
+    pub(crate) fn check_not_before(&self, topic: usize, life: usize, other: usize, what: &str) {
+        let lives = &self.topics[topic].lives;
+        assert!(
+            lives[life].acknowledged_ms >= lives[other].sent_ms,
+            "{what} is led back in topic {topic}: from {} to {}, which came before it",
+            lives[other].epoch,
+            lives[life].epoch
+        );
+    }
+
     /// What a reader that asks now must see.
     pub(crate) fn floor(&self, topic: usize) -> Option<Floor> {
         self.topics[topic].floor.clone()
@@ -375,7 +418,7 @@ impl Shadow {
 
     /// Whether a position is at the last acknowledged message or behind it, or in a life that began since.
     pub(crate) fn is_head(&self, topic: usize, life: usize, sequence: u64) -> bool {
-        let Some(floor) = &self.topics[topic].floor else { return true };
+        let Some(floor) = &self.topics[topic].head else { return true };
         let known = self.topics[topic].lives[life].places.keys().next_back();
         match life == floor.life {
             true => sequence >= floor.sequence,

@@ -25,6 +25,7 @@ pub(super) enum At {
 pub(super) struct Track {
     pub(super) topic: usize,
     start: Start,
+    wants: Wants,
     pub(super) at: At,
     /// What was acknowledged when it was asked for.
     floor: Option<Floor>,
@@ -148,7 +149,12 @@ impl Subscription {
 
 impl Track {
     /// Tracks of a request that begins now, in the order of the topics' names.
-    pub(super) fn all(shadow: &mut Shadow, topics: &[usize], start: &Start) -> Vec<Self> {
+    pub(super) fn all(
+        shadow: &mut Shadow,
+        wants: Wants,
+        topics: &[usize],
+        start: &Start,
+    ) -> Vec<Self> {
         let mut topics = topics.to_vec();
         topics.sort_by_key(|&topic| name(topic));
         let mut positions = match start {
@@ -165,7 +171,8 @@ impl Track {
                     At::Position { life, sequence: position.sequence }
                 }
             };
-            Self { topic, start: start.clone(), at, floor: shadow.floor(topic), left: None }
+            let (start, floor) = (start.clone(), shadow.floor(topic));
+            Self { topic, start, wants, at, floor, left: None }
         };
         topics.into_iter().map(&mut track).collect()
     }
@@ -184,6 +191,11 @@ impl Track {
                 ),
                 _ => assert!(position.is_nowhere(), "{what}: topic {topic} needs a gap first"),
             }
+            return;
+        }
+        if position.is_nowhere() && self.wants == Wants::Poll {
+            // It was parked when the topic's owner failed: nobody knows yet what comes next.
+            self.at = At::Nowhere;
             return;
         }
         assert!(!position.is_nowhere(), "{what} is begun nowhere in topic {topic}");
@@ -234,7 +246,8 @@ impl Track {
     }
 
     /// It is told of a gap.
-    pub(super) fn gap(&mut self, shadow: &Shadow, count: Option<u64>, is_poll: bool, what: &str) {
+    pub(super) fn gap(&mut self, shadow: &Shadow, count: Option<u64>, what: &str) {
+        let is_poll = self.wants == Wants::Poll;
         let topic = self.topic;
         match (self.at, count) {
             (At::Position { life, sequence }, Some(count)) => {
@@ -261,6 +274,9 @@ impl Track {
             self.left != Some(life),
             "{what} is told that an epoch of topic {topic} has ended, and is in it: {position:?}"
         );
+        if let Some(left) = self.left {
+            shadow.check_not_before(topic, life, left, what);
+        }
         shadow.check_gone(topic, life, position.sequence, what);
         self.at = At::Position { life, sequence: position.sequence };
         self.left = None;

@@ -17,6 +17,8 @@ pub(crate) mod received;
 pub(crate) mod splits;
 pub(crate) mod websocket;
 
+use std::fmt;
+
 use serde_json::Value;
 
 /// The longest cursor of one topic (docs/protocol.md 3.1).
@@ -101,13 +103,19 @@ pub(crate) enum Told {
 }
 
 /// A message's content: what was published, as far as the wire can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Payload {
     pub(crate) kind: Kind,
     /// Text and binary: as published (but on plain SSE text has its line ends as LF, and binary is
     /// base64). JSON in an envelope: its line breaks are spaces, and some characters are escaped.
     pub(crate) bytes: Vec<u8>,
     pub(crate) event: Option<String>,
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?} \"{}\"", self.kind, self.event, self.bytes.escape_ascii())
+    }
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

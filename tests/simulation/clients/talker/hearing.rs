@@ -26,7 +26,7 @@ impl Talker {
 
     fn hear(&mut self, hands: &mut Hands<'_>, told: Told) {
         let Some(socket) = &mut self.socket else { return };
-        hands.note(|| format!("is told {told:?}"));
+        hands.hear(&told);
         let (judge, sub) = (&mut *hands.judge, socket.sub);
         match told {
             Told::Open { cursor } => {
