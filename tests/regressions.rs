@@ -511,3 +511,42 @@ fn a_connection_that_came_just_before_a_drain_is_served_before_it_is_said_goodby
         assert!(world.take(key).starts_with("HTTP/1.1 200 "));
     }
 }
+
+/// Lines that were there already were reported on whatever the client had not taken yet.
+#[test]
+fn a_batch_is_reported_on_no_further_than_its_client_reads() {
+    let limits = Limits { outbox_bytes_max: 1_000, ..Limits::default() };
+    let mut world = World::new(limits);
+    let key = world.connect();
+    world.send(key, &batch(&chunk(&"nonsense\n".repeat(900))));
+    let owed = world.worker.counters().outbox_bytes;
+    assert!(owed < 8_000, "{owed} bytes are owed to one connection");
+    let mut reports = 0;
+    while reports < 900 {
+        let text = world.take(key);
+        assert!(!text.is_empty(), "the rest is reported on when there is room");
+        reports += text.matches("\"line\"").count();
+    }
+}
+
+/// A blank line that came in two parts was reported on as refused when there was no memory.
+#[test]
+fn a_blank_line_of_a_batch_is_skipped_when_memory_is_used_up() {
+    let limits = Limits { memory_bytes_max: 1_100, ..Limits::default() };
+    let mut world = World::new(limits);
+    let filler = world.connect();
+    let body = "x".repeat(740);
+    let length = body.len();
+    let request =
+        format!("POST /topics/t HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{body}");
+    world.send(filler, &request);
+    let answer = world.take(filler);
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let key = world.connect();
+    let head = "POST /topics HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-ndjson\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
+    world.send(key, &format!("{head}{}", chunk("     ")));
+    world.send(key, &format!("{}0\r\n\r\n", chunk("  \n")));
+    let text = world.take(key);
+    assert!(!text.contains("\"line\""), "{text}");
+}

@@ -115,47 +115,52 @@ impl Subscription {
     }
 
     /// Begins every topic that has not begun yet, and those of `again` anew, at `start`, once all of them
-    /// are known.
+    /// are known, and nothing that the cursor of `start` says was received is still on its way to this
+    /// worker.
     pub(super) fn resolve<T: Topics>(
         &mut self,
-        context: &Context<'_, T>,
+        context: &mut Context<'_, T>,
         start: &Start,
         again: &[TopicName],
     ) -> Opening {
-        let fresh = |edge: &&Edge| !edge.is_resolved();
-        for edge in self.edges.as_slice().iter().filter(fresh) {
-            match context.topics.view(edge.topic) {
-                View::Live(_) => (),
-                View::Syncing => return Opening::Waiting,
-                View::Refused(refusal) => return Opening::Refused(refusal),
+        let mut count = 0;
+        for edge in self.edges.as_slice() {
+            if begins(context, edge, again) {
+                count += 1;
+                match context.topics.view(edge.topic) {
+                    View::Live(_) => (),
+                    View::Syncing => return Opening::Waiting,
+                    View::Refused(refusal) => return Opening::Refused(refusal),
+                }
             }
         }
-        self.rewind(context, again);
-        let count = self.edges.as_slice().iter().filter(fresh).count();
         let positions = match start {
             Start::After(cursor) => cursor.positions(count),
             _ => None,
         };
-        let fresh = self.edges.as_mut_slice().iter_mut().filter(|edge| !edge.is_resolved());
-        for (index, edge) in fresh.enumerate() {
-            if let View::Live(log) = context.topics.view(edge.topic) {
-                let position = positions.and_then(|positions| positions.get(index)).copied();
-                edge.resolve(log, start, position);
+        let (mut awaited, mut left) = (false, positions.unwrap_or_default());
+        for edge in self.edges.as_mut_slice() {
+            if begins(context, edge, again)
+                && let Some(position) = left.split_off_first()
+            {
+                awaited |= is_on_its_way(context, edge, *position);
+            }
+        }
+        if awaited {
+            return Opening::Waiting;
+        }
+        let mut left = positions.unwrap_or_default();
+        for edge in self.edges.as_mut_slice() {
+            if begins(context, edge, again)
+                && let View::Live(log) = context.topics.view(edge.topic)
+            {
+                edge.resolve(log, start, left.split_off_first().copied());
                 if planted(Fault::DropsAtSlotReuse) && context.key.generation != context.key.slot {
                     edge.advance(log);
                 }
             }
         }
         Opening::Ready
-    }
-
-    /// Moves these topics, which are subscribed to, back to having not begun.
-    fn rewind<T: Topics>(&mut self, context: &Context<'_, T>, topics: &[TopicName]) {
-        for edge in self.edges.as_mut_slice() {
-            if topics.contains(context.topics.name(edge.topic)) {
-                *edge = Edge::unresolved(edge.topic, edge.seat);
-            }
-        }
     }
 
     /// Whether something is due.
@@ -181,7 +186,11 @@ impl Subscription {
                 self.turn = self.turn.wrapping_add(1);
                 continue;
             };
-            let due = if edge.is_resolved() { edge.due(log) } else { Due::Nothing };
+            if !edge.is_resolved() {
+                self.turn = self.turn.wrapping_add(1);
+                continue;
+            }
+            let due = edge.due(log);
             edge.advance(log);
             match due {
                 Due::Nothing => self.turn = self.turn.wrapping_add(1),
@@ -238,6 +247,32 @@ impl Subscription {
             Edges::One(edge) => Some(context.topics.name(edge.topic)),
             _ => None,
         }
+    }
+}
+
+/// Whether a topic has not begun, or is to begin anew.
+fn begins<T: Topics>(context: &Context<'_, T>, edge: &Edge, again: &[TopicName]) -> bool {
+    !edge.is_resolved() || again.contains(context.topics.name(edge.topic))
+}
+
+/// Whether a position that is not good here may be good in a moment: its reader was told by another worker of
+/// what has not come to this one yet. The worker that sequences the topic knows.
+fn is_on_its_way<T: Topics>(
+    context: &mut Context<'_, T>,
+    edge: &mut Edge,
+    position: Position,
+) -> bool {
+    let View::Live(log) = context.topics.view(edge.topic) else { return false };
+    let here = log.reach();
+    if here.covers(position) || position == Position::NOWHERE {
+        return false;
+    }
+    if edge.question == 0 {
+        edge.question = context.topics.ask(edge.topic);
+    }
+    match context.topics.answer(edge.topic, edge.question) {
+        None => true,
+        Some(there) => there.epoch != here.epoch || there.covers(position),
     }
 }
 

@@ -6,7 +6,7 @@ use super::mail::{Mail, TopicKey};
 use super::{Hub, Role};
 use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
-use crate::topic::{Epoch, Log, Message, Refusal, TopicName, View};
+use crate::topic::{Epoch, Log, Message, Reach, Refusal, TopicName, View};
 
 /// How far a replica is.
 #[derive(Debug)]
@@ -21,7 +21,21 @@ pub(super) enum Replica {
         owner: TopicKey,
         /// What was retained when it was followed ends before this; until then it is incomplete.
         good_from: u64,
+        /// What the owner was asked.
+        questions: Questions,
     },
+}
+
+/// How far the owner's log is, as far as somebody here needed to know: one question at a time.
+#[derive(Debug)]
+pub(super) struct Questions {
+    /// The question that was answered last; those before it need no answer any more.
+    answered: u32,
+    reach: Reach,
+    /// The question that is on its way.
+    asked: Option<u32>,
+    /// The next one, of those who came since.
+    wanted: Option<u32>,
 }
 
 impl Replica {
@@ -32,6 +46,18 @@ impl Replica {
             Self::Live { good_from, .. } if log.next_seq() >= *good_from => View::Live(log),
             Self::Syncing if planted(Fault::ShowsReplicaEarly) => View::Live(log),
             Self::Syncing | Self::Live { .. } => View::Syncing,
+        }
+    }
+
+    /// See [`crate::topic::Topics::answer`].
+    pub(super) fn answer(&self, question: u32) -> Option<Reach> {
+        match self {
+            Self::Live { questions: Questions { answered, reach, .. }, .. } => {
+                // Numbers wrap; those that wait for an answer are close to each other.
+                let is_answered = answered.wrapping_sub(question) <= u32::MAX / 2;
+                is_answered.then_some(*reach)
+            }
+            Self::Syncing | Self::Refused(_) => None,
         }
     }
 }
@@ -58,9 +84,56 @@ impl Hub {
     ) {
         let Some(slot) = self.live(replica) else { return };
         self.change_log(slot, |log| log.reset(epoch, first_seq));
-        self.topics[slot as usize].role = Role::Follower(Replica::Live { owner, good_from });
+        // Whatever was asked before is answered with this.
+        let (answered, reach) = (self.questions, Reach { epoch, next_seq: good_from });
+        let questions = Questions { answered, reach, asked: None, wanted: None };
+        let replica = Replica::Live { owner, good_from, questions };
+        self.topics[slot as usize].role = Role::Follower(replica);
         self.announce(slot);
         self.arm(slot);
+    }
+
+    /// Asks the owner of a topic how far its log is, or has it asked as soon as it has answered what was
+    /// asked before. Returns the number of the question; of a topic of our own any is answered.
+    pub(super) fn ask_owner(&mut self, slot: u32) -> u32 {
+        let entry = &mut self.topics[slot as usize];
+        let Role::Follower(Replica::Live { questions, .. }) = &mut entry.role else { return 1 };
+        if let Some(number) = questions.wanted {
+            return number;
+        }
+        // 0 is for who has not asked.
+        self.questions = self.questions.wrapping_add(1).max(1);
+        questions.wanted = Some(self.questions);
+        if questions.asked.is_none() {
+            self.send_question(slot);
+        }
+        self.questions
+    }
+
+    /// The owner has said how far its log is.
+    pub(super) fn note_reach(&mut self, replica: TopicKey, number: u32, reach: Reach) {
+        let Some(slot) = self.live(replica) else { return };
+        let entry = &mut self.topics[slot as usize];
+        if let Role::Follower(Replica::Live { questions, .. }) = &mut entry.role {
+            (questions.answered, questions.reach) = (number, reach);
+            self.send_question(slot);
+            self.announce(slot);
+        }
+    }
+
+    /// Sends the question that is wanted, if there is one.
+    fn send_question(&mut self, slot: u32) {
+        let replica = self.key(slot);
+        let entry = &mut self.topics[slot as usize];
+        let Role::Follower(Replica::Live { owner, questions, .. }) = &mut entry.role else {
+            return;
+        };
+        let topic = *owner;
+        questions.asked = questions.wanted.take();
+        if let Some(number) = questions.asked {
+            let owner = self.owner_of(&self.topics[slot as usize].name);
+            self.links.send(owner, Mail::Question { topic, replica, number });
+        }
     }
 
     pub(super) fn refuse_replica(&mut self, replica: TopicKey, refusal: Refusal) {
@@ -100,10 +173,14 @@ impl Hub {
     pub(super) fn reset_replica(&mut self, replica: TopicKey, epoch: Epoch) {
         let Some(slot) = self.live(replica) else { return };
         self.change_log(slot, |log| log.reset(epoch, 1));
-        if let Role::Follower(Replica::Live { good_from, .. }) =
+        if let Role::Follower(Replica::Live { good_from, questions, .. }) =
             &mut self.topics[slot as usize].role
         {
             *good_from = 1;
+            // An answer may have come before this, and say how far the epoch is by now.
+            if questions.reach.epoch != epoch {
+                questions.reach = Reach { epoch, next_seq: 1 };
+            }
         }
         self.announce(slot);
         self.arm(slot);

@@ -92,6 +92,26 @@ pub enum Mail {
         /// The new epoch.
         epoch: Epoch,
     },
+    /// To the owner: how far is this topic's log?
+    Question {
+        /// The topic in the owner's hub.
+        topic: TopicKey,
+        /// The follower's replica.
+        replica: TopicKey,
+        /// Which question of the sender's this is.
+        number: u32,
+    },
+    /// From the owner: this far. What the replica lacks of it is on its way, or waits for credit.
+    Reached {
+        /// The follower's replica.
+        replica: TopicKey,
+        /// Which question this answers.
+        number: u32,
+        /// The topic's epoch.
+        epoch: Epoch,
+        /// The sequence of the next message.
+        next_seq: u64,
+    },
     /// To the owner: this replica is given up.
     Unfollow {
         /// The topic in the owner's hub.

@@ -41,8 +41,8 @@ use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
 use crate::topic::{
-    Encoded, Epoch, Format, IdempotencyKey, Log, Message, Outcome, Position, Publishing, Refusal,
-    Retention, Ticket, TopicId, TopicName, Topics, View,
+    Encoded, Epoch, Format, IdempotencyKey, Log, Message, Outcome, Position, Publishing, Reach,
+    Refusal, Retention, Ticket, TopicId, TopicName, Topics, View,
 };
 
 /// All topics that one worker owns or follows.
@@ -66,6 +66,8 @@ pub struct Hub {
     memory: usize,
     remembered: Remembered,
     links: Links,
+    /// Questions to owners so far: see [`Topics::ask`].
+    questions: u32,
     /// Topics with a walk past their subscribers to do, in turn.
     walks: VecDeque<u32>,
     /// Deliveries of the first of them in its present turn.
@@ -119,6 +121,7 @@ impl Hub {
                 limits.idempotency_keys_max as usize,
             ),
             links: Links::new(config.workers, &config.budgets),
+            questions: 0,
             walks: VecDeque::new(),
             turn: 0,
             timers: Timers::default(),
@@ -158,6 +161,10 @@ impl Hub {
             }
             Mail::Skip { replica, first_seq } => self.skip_replica(replica, first_seq),
             Mail::Reset { replica, epoch } => self.reset_replica(replica, epoch),
+            Mail::Question { topic, replica, number } => self.answer(from, topic, replica, number),
+            Mail::Reached { replica, number, epoch, next_seq } => {
+                self.note_reach(replica, number, Reach { epoch, next_seq });
+            }
         }
     }
 
@@ -452,6 +459,18 @@ impl Topics for Hub {
         match &topic.role {
             Role::Owner(_) => View::Live(&topic.log),
             Role::Follower(replica) => replica.view(&topic.log),
+        }
+    }
+
+    fn ask(&mut self, topic: TopicId) -> u32 {
+        self.ask_owner(topic.0)
+    }
+
+    fn answer(&self, topic: TopicId, question: u32) -> Option<Reach> {
+        let topic = &self.topics[topic.0 as usize];
+        match &topic.role {
+            Role::Owner(_) => Some(topic.log.reach()),
+            Role::Follower(replica) => replica.answer(question),
         }
     }
 

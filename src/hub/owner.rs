@@ -9,7 +9,8 @@ use crate::limits::FOLLOWER_STALL_MS;
 use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::topic::{
-    Epoch, IdempotencyKey, Message, Outcome, Position, Publishing, Refusal, Ticket, TopicName,
+    Epoch, IdempotencyKey, Message, Outcome, Position, Publishing, Reach, Refusal, Ticket,
+    TopicName,
 };
 
 /// What an owner knows of its topic beside the log.
@@ -225,6 +226,19 @@ impl Hub {
         self.links.send(worker, Mail::Followed { replica, topic, epoch, first_seq, next_seq });
         self.supply_followers(slot);
         self.arm(slot);
+    }
+
+    /// Tells a follower how far the log is.
+    pub(super) fn answer(
+        &mut self,
+        worker: usize,
+        topic: TopicKey,
+        replica: TopicKey,
+        number: u32,
+    ) {
+        let Some(slot) = self.live(topic) else { return };
+        let Reach { epoch, next_seq } = self.topics[slot as usize].log.reach();
+        self.links.send(worker, Mail::Reached { replica, number, epoch, next_seq });
     }
 
     pub(super) fn remove_follower(&mut self, now: Now, worker: usize, topic: TopicKey) {

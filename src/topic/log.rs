@@ -22,6 +22,22 @@ pub struct Retention {
     pub age_ms: u64,
 }
 
+/// How far a log is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The sequence of the next message.
+    pub next_seq: u64,
+}
+
+impl Reach {
+    /// Whether a reader may be there: nothing that it says it has received is ahead of the log.
+    pub fn covers(self, position: Position) -> bool {
+        position.epoch == self.epoch && position.sequence < self.next_seq
+    }
+}
+
 /// Retained messages of one topic in one epoch, with dense sequence numbers.
 ///
 /// ```text
@@ -184,6 +200,11 @@ impl Log {
     /// The sequence of the next message.
     pub fn next_seq(&self) -> u64 {
         self.first_seq + self.entries.len() as u64
+    }
+
+    /// How far it is.
+    pub fn reach(&self) -> Reach {
+        Reach { epoch: self.epoch, next_seq: self.next_seq() }
     }
 
     /// The position of a reader who has everything.

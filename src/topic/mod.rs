@@ -14,7 +14,7 @@ pub use cursor::{Cursor, CursorError, Epoch, Position, Start};
 pub use encoding::{Encoded, Format};
 #[cfg(any(test, fuzzing))]
 pub use log::fuzz_log;
-pub use log::{Log, Retention};
+pub use log::{Log, Reach, Retention};
 pub use message::{EventName, IdempotencyKey, Kind, Message, MessageError};
 #[cfg(any(test, fuzzing))]
 pub use name::fuzz_target;

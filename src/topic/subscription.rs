@@ -17,6 +17,8 @@ pub struct Edge {
     life: u32,
     /// The next message wanted, at least 1; 0 while nobody knows yet.
     next: u64,
+    /// The question ([`super::Topics::ask`]) that its beginning waits for; 0: none.
+    pub question: u32,
 }
 
 /// What a subscription is owed next of one topic.
@@ -33,7 +35,7 @@ pub enum Due {
 impl Edge {
     /// A subscription whose log is not known yet.
     pub const fn unresolved(topic: TopicId, seat: u32) -> Self {
-        Self { topic, seat, life: 0, next: 0 }
+        Self { topic, seat, life: 0, next: 0, question: 0 }
     }
 
     /// Whether it has been told where to begin.
@@ -45,14 +47,13 @@ impl Edge {
     /// missed before is due as a gap, like everything that is missed later.
     pub fn resolve(&mut self, log: &Log, start: &Start, position: Option<Position>) {
         self.life = log.life();
+        self.question = 0;
         self.next = match (start, position) {
             (Start::Latest, _) => log.next_seq(),
             (Start::Earliest, _) => log.first_seq(),
             (Start::Last(count), _) => log.next_seq().saturating_sub(*count).max(log.first_seq()),
-            (Start::After(_), Some(Position { epoch, sequence }))
-                if epoch == log.epoch() && sequence < log.next_seq() =>
-            {
-                sequence + 1
+            (Start::After(_), Some(position)) if log.reach().covers(position) => {
+                position.sequence + 1
             }
             (Start::After(_) | Start::Unknown, _) => {
                 self.life = log.life().wrapping_sub(1);

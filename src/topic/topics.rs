@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cursor::Position;
 use super::encoding::{Encoded, Format};
-use super::log::Log;
+use super::log::{Log, Reach};
 use super::message::{IdempotencyKey, Message};
 use super::name::TopicName;
 use crate::buffer::Chunk;
@@ -97,6 +97,14 @@ pub trait Topics {
 
     /// What there is to see of a topic. The caller is subscribed.
     fn view(&self, topic: TopicId) -> View<'_>;
+
+    /// Asks how far a topic's log is where its messages are sequenced: whoever has a cursor that is not good
+    /// here may have been told more than this worker knows yet. Returns the number of the question, never
+    /// 0; when it is answered the subscribers are visited. The caller is subscribed, and the log is there.
+    fn ask(&mut self, topic: TopicId) -> u32;
+
+    /// How far the log was when that question, or a later one, was answered; `None`: not yet.
+    fn answer(&self, topic: TopicId, question: u32) -> Option<Reach>;
 
     /// The topic's name. The caller is subscribed.
     fn name(&self, topic: TopicId) -> &TopicName;

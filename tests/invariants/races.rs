@@ -217,3 +217,68 @@ fn attack_194_a_message_that_arrives_after_its_subscriber_has_left_is_dropped_an
     }
     assert!(crossed > 100, "the message and the end crossed: {crossed}");
 }
+
+#[test]
+fn a_cursor_that_is_ahead_of_its_worker_is_good_when_the_mail_has_come() {
+    for topic in ["a", "b", "c", "d"] {
+        for wire in [Wire::Ndjson, Wire::Json] {
+            let mut config = config(2, |_| ());
+            config.budgets.credit = 4;
+            let mut world = World::new(config, Weather::FAIR, 1);
+            let path = format!("/topics/{topic}");
+            // Both workers know the topic, and have a connection that will go on.
+            for worker in [0, 1] {
+                let warm = world.connect(worker);
+                world.send(warm, Wire::Ndjson.request(&path));
+            }
+            let [publisher, reader] = [0, 1].map(|worker| world.connect(worker));
+            for client in [publisher, reader] {
+                ask(&mut world, client, &get("/healthz"), 1);
+            }
+            // One worker stands still, and is sent no more than there is credit for: publishers wait for
+            // it for a second.
+            world.stalled[1] = true;
+            world.send(publisher, publish(topic, "x").repeat(10));
+            world.settle();
+            let mut answers = take_answers(&mut world.receive(publisher));
+            for _ in 0..20 {
+                world.pass(1_100);
+                world.settle();
+                answers.extend(take_answers(&mut world.receive(publisher)));
+            }
+            let Some(last) = answers.last().map(Answer::json) else { continue };
+            let id = last["id"].as_str().expect("an id").to_owned();
+            assert!(id.ends_with("-10"), "{id}");
+            world.send(reader, wire.request(&format!("{path}?after={id}")));
+            world.stalled[1] = false;
+            world.settle();
+            world.send(publisher, publish(topic, "y"));
+            world.settle();
+            let told = Reader::new(wire).take(&world.receive(reader));
+            let expected = [Told::Open, Told::Message("y".to_owned())];
+            assert_eq!(told, expected, "topic {topic} on {wire:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cursor_that_nobody_has_given_out_is_told_of_a_gap_by_every_worker() {
+    let mut world = World::new(config(2, |_| ()), Weather::FAIR, 1);
+    let publisher = world.connect(0);
+    for topic in ["a", "b", "c", "d"] {
+        let answer = ask(&mut world, publisher, &publish(topic, "x"), 1).remove(0);
+        let id = answer.json()["id"].as_str().expect("an id").to_owned();
+        let (epoch, _) = id.split_once('-').expect("an epoch and a sequence");
+        for cursor in [format!("{epoch}-2"), format!("{epoch}-99"), "0123abcd-1".to_owned()] {
+            for worker in [0, 1] {
+                let reader = world.connect(worker);
+                let path = format!("/topics/{topic}?after={cursor}");
+                world.send(reader, Wire::Ndjson.request(&path));
+                world.settle();
+                let told = Reader::new(Wire::Ndjson).take(&world.receive(reader));
+                let expected = [Told::Open, Told::Gap(None), Told::Message("x".to_owned())];
+                assert_eq!(told, expected, "{path} at worker {worker}");
+            }
+        }
+    }
+}
