@@ -159,7 +159,8 @@ impl Batcher {
                         self.again.push_back(id);
                     }
                 }
-                (Sent::Wrong, Err((400, _))) => (),
+                // There may have been no memory for the part of it that came first.
+                (Sent::Wrong, Err((400 | 503, _))) => (),
                 (sent, outcome) => panic!("{sent:?} is reported as {outcome:?}"),
             }
         }
