@@ -554,3 +554,23 @@ fn a_blank_line_of_a_batch_is_skipped_when_memory_is_used_up() {
     let text = world.take(key);
     assert!(!text.contains("\"line\""), "{text}");
 }
+
+/// A thread that came late found the time for writing over and its peer ready at once, and gave it up.
+#[test]
+fn who_has_taken_something_by_the_time_that_anybody_looks_is_not_given_up() {
+    let mut world = World::new(Limits::default());
+    world.publish("t", &"x".repeat(5_000));
+    let key = world.connect();
+    world.send(key, "GET /topics/t HTTP/1.1\r\nHost: a\r\n\r\n");
+    let begun = world.take_at_most(key, 1_000);
+    // Nobody looks for a minute; then there is a report, and the time is up.
+    world.now_ms += 60_000;
+    let now = Now { instant: Instant::from_ms(world.now_ms), wall_ms: world.now_ms };
+    world.worker.begin_tick(now, 1);
+    world.worker.handle_writable(key);
+    world.worker.handle_timers();
+    assert!(begun.starts_with("HTTP/1.1 200"), "{begun}");
+    let rest = world.take(key);
+    assert!(rest.trim_end().ends_with('}'), "{rest}");
+    assert!(world.is_open(key));
+}

@@ -267,9 +267,11 @@ impl Connection {
         self.blocked = true;
     }
 
-    /// The operating system takes bytes again.
-    pub fn handle_writable(&mut self) {
-        self.blocked = false;
+    /// The operating system takes bytes again: so the peer has taken some, whenever we get to hear of it.
+    pub fn handle_writable(&mut self, now: Now) {
+        if std::mem::take(&mut self.blocked) && self.progress_at != Instant::NEVER {
+            self.progress_at = now.instant;
+        }
     }
 
     /// The deadline has come.

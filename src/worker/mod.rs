@@ -196,7 +196,7 @@ impl Worker {
 
     /// The operating system takes bytes again.
     pub fn handle_writable(&mut self, key: ConnectionKey) {
-        self.with(key, |connection, _| connection.handle_writable());
+        self.with(key, |connection, context| connection.handle_writable(context.now));
     }
 
     /// `count` bytes of [`Worker::slices`] were sent.
@@ -424,6 +424,11 @@ impl Worker {
     /// What the worker counts.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What each connection is owed: bytes, as they are counted against its bound.
+    pub fn outboxes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.connections.iter().map(|(_, entry)| entry.connection.outbox_cost())
     }
 
     /// How much its topics hold. For metrics, and for whoever watches it from outside.

@@ -187,6 +187,10 @@ pub(crate) struct Pipe {
     pub(crate) reads: u64,
     /// The client has let go of it.
     released: bool,
+    /// Something has happened for which the server may close it.
+    pub(crate) excused: bool,
+    /// The server has closed it for no reason.
+    pub(crate) unexplained: bool,
 }
 
 impl Pipe {
@@ -206,6 +210,7 @@ impl Pipe {
 
     /// Something between them breaks the connection for both, at once.
     pub(crate) fn break_off(&mut self, now_ms: u64, harsh: bool) {
+        self.excused = true;
         for way in [&mut self.to_server, &mut self.to_client] {
             way.last_ms = 0;
             way.ending = Some((End::Reset, now_ms));
@@ -370,6 +375,7 @@ impl Net {
 
     /// A system call on a connection has failed; but for ENOMEM, it is broken.
     pub(crate) fn fail(&mut self, pipe: usize, error: i32) {
+        self.pipes[pipe].excused = true;
         if error != OUT_OF_MEMORY {
             self.pipes[pipe].break_off(self.now_ms, self.weather.harsh);
         }
@@ -418,6 +424,8 @@ impl Net {
     pub(crate) fn send(&mut self, pipe: usize, bytes: &[u8]) {
         let (now_ms, harsh) = (self.now_ms, self.weather.harsh);
         let state = &mut self.pipes[pipe];
+        // What crosses with the end of an idle connection is nobody's fault.
+        state.unexplained = false;
         if state.closed && harsh {
             state.to_client.end(End::Reset, now_ms);
             state.arrive(now_ms, harsh);
@@ -471,9 +479,17 @@ impl Net {
         self.pipes[pipe].break_off(self.now_ms, self.weather.harsh);
     }
 
+    /// Whatever the server does to the connections that there are now, it has a reason.
+    pub(crate) fn excuse_all(&mut self) {
+        for &pipe in &self.live {
+            (self.pipes[pipe].excused, self.pipes[pipe].unexplained) = (true, false);
+        }
+    }
+
     /// Nothing gets through any more, and nobody is told.
     pub(crate) fn vanish(&mut self, pipe: usize) {
         self.pipes[pipe].vanished = true;
+        self.pipes[pipe].excused = true;
     }
 
     /// The client will never look at this connection again.
@@ -490,6 +506,8 @@ impl Net {
         let key = state.key.take();
         (state.closed, state.shut) = (true, true);
         let breaks = std::mem::take(&mut state.breaks);
+        let is_idle = state.to_client.len() == 0 && state.to_server.len() == 0;
+        state.unexplained = is_idle && !state.excused && state.to_server.ending.is_none();
         let is_reset = state.abandoned || harsh && state.to_server.arrived() > 0;
         state.to_client.end(if is_reset { End::Reset } else { End::Finished }, now_ms);
         state.arrive(now_ms, harsh);

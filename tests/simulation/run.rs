@@ -8,7 +8,7 @@ use tidings::worker::Worker;
 use crate::clients::{Actor, Hands, Nobody, Role};
 use crate::coverage::{Coverage, Event, Mark};
 use crate::judge::{Judge, Seen};
-use crate::net::Weather;
+use crate::net::{Net, Weather};
 use crate::plan::{Act, Hazard, Plan};
 use crate::topics::TOPICS_MAX;
 use crate::trace::Trace;
@@ -43,6 +43,10 @@ pub(crate) struct Run<'a> {
     /// When the next process begins; while there is one, never.
     boots_ms: u64,
     is_calm: bool,
+    /// Processes that have ended.
+    processes: u32,
+    /// The longest answer that is no page of messages.
+    answer_bytes_max: usize,
     hazards: [u64; Hazard::ALL.len()],
     coverage: Coverage,
 }
@@ -76,6 +80,15 @@ impl<'a> Run<'a> {
             exhausted_ms: 0,
             boots_ms: u64::MAX,
             is_calm: false,
+            processes: 0,
+            answer_bytes_max: match plan
+                .roles
+                .iter()
+                .any(|role| matches!(role, Role::Observer | Role::Hostile))
+            {
+                true => METRICS_BYTES_MAX,
+                false => REFUSAL_BYTES_MAX,
+            },
             hazards: [0; Hazard::ALL.len()],
             coverage: Coverage::begin(plan),
         }
@@ -236,6 +249,7 @@ impl<'a> Run<'a> {
             let left = traps(&mut self.world);
             assert!(set != left, "a worker panics: {}", crate::complaint::last_panic());
             self.note(|| format!("worker {worker} has panicked"));
+            self.world.net(Net::excuse_all);
             self.coverage.note_panic(&crate::complaint::last_panic());
             self.judge.fail();
         }
@@ -266,18 +280,27 @@ impl<'a> Run<'a> {
             "worker {worker} holds {} bytes of messages, and may hold {memory_max}",
             gauges.memory_bytes
         );
-        let connections = counters.connections() as usize;
-        let outbox_max = limits.outbox_bytes_max + limits.poll_bytes_max + ANSWER_BYTES_MAX;
-        let outboxes_max = connections * outbox_max;
+        // What is below its bound may be given one more thing, whatever that is.
+        let answer_max = limits.poll_bytes_max.max(self.answer_bytes_max);
+        let outbox_max = limits.outbox_bytes_max + answer_max + MESSAGE_BYTES_MAX;
+        let most = self.world.look(worker, |worker| worker.outboxes().max().unwrap_or(0));
+        assert!(
+            most <= outbox_max,
+            "worker {worker} owes {most} bytes to a connection, and may owe {outbox_max}"
+        );
+        let outboxes_max = config.share(limits.outboxes_bytes_max)
+            + counters.connections() as usize * (answer_max + MESSAGE_BYTES_MAX);
         assert!(
             counters.outbox_bytes as usize <= outboxes_max,
-            "worker {worker} owes {} bytes to {connections} connections, and may owe {outboxes_max}",
+            "worker {worker} owes {} bytes to its connections, and may owe {outboxes_max}",
             counters.outbox_bytes
         );
     }
 
     /// The process is gone; another comes soon.
     fn kill(&mut self) {
+        self.processes += 1;
+        self.world.net(Net::excuse_all);
         self.world.kill();
         self.world.fuse.put_out();
         self.stalled_ms.fill(0);
@@ -294,6 +317,7 @@ impl<'a> Run<'a> {
             Hazard::Cut | Hazard::HalfClose | Hazard::Vanish => self.strike_connection(hazard),
             Hazard::Pause => {
                 let ms = self.random.u64(100..100_000);
+                self.world.net(Net::excuse_all);
                 self.pass(ms);
             }
             Hazard::WallClock => {
@@ -308,7 +332,8 @@ impl<'a> Run<'a> {
             _ if !self.world.is_up() => (),
             Hazard::Stall => {
                 let worker = self.random.usize(..self.world.workers());
-                self.stalled_ms[worker] = now_ms + self.random.u64(1..15_000);
+                let most_ms = [300, 3_000, 15_000][self.random.usize(..3)];
+                self.stalled_ms[worker] = now_ms + self.random.u64(1..most_ms);
                 self.world.stalled[worker] = true;
             }
             Hazard::Panic => {
@@ -350,5 +375,8 @@ impl<'a> Run<'a> {
 
 /// Encodings and messages that were under way when the bound was reached.
 const MEMORY_SLACK: usize = 64 * 1024;
-/// The longest answer that is no page of messages: the metrics.
-const ANSWER_BYTES_MAX: usize = 24 * 1024;
+/// The longest message, however it is encoded.
+const MESSAGE_BYTES_MAX: usize = 6_000;
+/// The longest other answer: the metrics, and without them a refusal.
+const METRICS_BYTES_MAX: usize = 24 * 1024;
+const REFUSAL_BYTES_MAX: usize = 1_000;

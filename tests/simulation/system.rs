@@ -283,6 +283,7 @@ impl System for Sim {
     fn register(&mut self, socket: &mut SimSocket, key: ConnectionKey) -> io::Result<()> {
         let net = &mut *self.net.borrow_mut();
         if net.fault(self.worker, &[OUT_OF_MEMORY]).is_some() || net.no_registering {
+            net.fail(socket.pipe, OUT_OF_MEMORY);
             return Err(io::Error::from_raw_os_error(OUT_OF_MEMORY));
         }
         let pipe = &mut net.pipes[socket.pipe];
@@ -337,7 +338,10 @@ impl System for Sim {
         }
         match net.fault(self.worker, &WRITE_ERRORS) {
             None => (),
-            Some(0) => net.pipes[socket.pipe].takes_nothing = 1,
+            Some(0) => {
+                net.pipes[socket.pipe].takes_nothing = 1;
+                net.pipes[socket.pipe].excused = true;
+            }
             Some(error) => {
                 net.fail(socket.pipe, error);
                 return Err(io::Error::from_raw_os_error(error));
@@ -349,7 +353,7 @@ impl System for Sim {
             assert!(pipe.takes_nothing < 10, "it writes and writes, and nothing is taken");
             return Ok(0);
         }
-        let blocks = net.chance(hiccups);
+        let (blocks, late) = (net.chance(hiccups), net.weather.late > 0);
         let room = net.weather.window.saturating_sub(net.pipes[socket.pipe].to_client.len());
         let most = offered.min(room).min(step);
         let most = if step == usize::MAX || most == 0 { most } else { net.random.usize(1..=most) };
@@ -359,6 +363,8 @@ impl System for Sim {
         }
         assert!(!pipe.shut, "nothing is written behind the end");
         if blocks || most == 0 {
+            // The report that it can be written may come a poll late, and that may be long.
+            pipe.excused |= blocks && late;
             pipe.write.armed = true;
             return would_block();
         }
@@ -373,6 +379,7 @@ impl System for Sim {
     fn shut(&mut self, socket: &mut SimSocket) -> io::Result<()> {
         let net = &mut *self.net.borrow_mut();
         if let Some(error) = net.fault(self.worker, &SHUT_ERRORS) {
+            net.pipes[socket.pipe].excused = true;
             return Err(io::Error::from_raw_os_error(error));
         }
         let pipe = &mut net.pipes[socket.pipe];

@@ -159,6 +159,12 @@ impl World {
         self.net.borrow().pipes[client.0].to_client.ended()
     }
 
+    /// Whether the server has closed a connection whose client had taken all that there was, while nothing
+    /// had happened to either of them.
+    pub(crate) fn is_unexplained(&self, client: Client) -> bool {
+        self.net.borrow().pipes[client.0].unexplained
+    }
+
     /// When something arrives next, anywhere; never: `u64::MAX`.
     pub(crate) fn next_arrival_ms(&self) -> u64 {
         self.net.borrow().next_arrival_ms()

@@ -313,7 +313,7 @@ impl Actor for Batcher {
         let now_ms = hands.now_ms();
         if let Some(stream) = &mut self.stream {
             if let Some(end) = stream.line.ended(hands.world) {
-                hands.note_end(end);
+                hands.note_end(&stream.line, end, stream.is_owed());
                 return self.go(hands, Leaving::Close, None);
             }
             if stream.is_owed() && stream.line.used_ms + PATIENCE_MS <= now_ms {

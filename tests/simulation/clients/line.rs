@@ -118,6 +118,11 @@ impl Line {
         world.ended(self.client)
     }
 
+    /// Whether the server has ended it, and nobody had given it a reason to.
+    pub(crate) fn is_unexplained(&self, world: &World) -> bool {
+        world.is_unexplained(self.client)
+    }
+
     /// Reads at another pace from now on.
     pub(crate) fn change_pace(&mut self, pace: Pace) {
         self.pace = pace;

@@ -28,7 +28,7 @@ use crate::wires::Told;
 use crate::wires::http::segment;
 use crate::world::World;
 
-pub(crate) use self::line::Leaving;
+pub(crate) use self::line::{Leaving, Line};
 
 /// What a client can do, and who is told of it.
 pub(crate) struct Hands<'a> {
@@ -61,8 +61,14 @@ impl Hands<'_> {
         self.note(|| format!("is told {told:?}"));
     }
 
-    /// A connection of the client's has ended by itself.
-    pub(crate) fn note_end(&mut self, end: End) {
+    /// A connection of the client's has ended by itself. If an answer or a stream `is_owed`, and the client
+    /// had taken all that there was, there must have been a reason.
+    pub(crate) fn note_end(&mut self, line: &Line, end: End, is_owed: bool) {
+        assert!(
+            !(is_owed && line.is_unexplained(self.world)),
+            "client {} is cut off for no reason: {end:?}",
+            self.number
+        );
         self.reach(match end {
             End::Finished => Event::CutOff,
             End::Reset => Event::CutReset,

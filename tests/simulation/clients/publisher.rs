@@ -38,7 +38,7 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) fn draw(random: &mut Rng) -> Self {
         let pace = if random.u8(0..8) == 0 { Pace::draw(random) } else { Pace::EAGER };
-        Self { pace, pipeline_max: random.usize(1..6), ..Self::new() }
+        Self { pace, pipeline_max: random.usize(1..12), ..Self::new() }
     }
 
     pub(crate) fn new() -> Self {
@@ -170,7 +170,7 @@ impl Actor for Publisher {
         if let Some(Asking { line, .. }) = &self.asking {
             let is_late = !self.sent.is_empty() && line.used_ms + PATIENCE_MS <= hands.now_ms();
             if let Some(end) = line.ended(hands.world) {
-                hands.note_end(end);
+                hands.note_end(line, end, !self.sent.is_empty());
                 self.go(hands, Leaving::Close);
             } else if is_late {
                 hands.reach(Event::LostPatience);
@@ -189,9 +189,12 @@ impl Actor for Publisher {
             let how = Leaving::draw(hands.random);
             return self.go(hands, how);
         }
-        if self.may_send(hands) {
-            let id = draft(hands);
-            self.publish(hands, id);
+        let count = if hands.random.u8(0..3) == 0 { self.pipeline_max } else { 1 };
+        for _ in 0..count {
+            if self.may_send(hands) {
+                let id = draft(hands);
+                self.publish(hands, id);
+            }
         }
     }
 

@@ -212,7 +212,7 @@ impl Actor for Raw {
             socket.send_frames(hands, usize::MAX);
         }
         if let Some(end) = socket.line.ended(hands.world) {
-            hands.note_end(end);
+            hands.note_end(&socket.line, end, true);
             return self.go(hands, Leaving::Close, None);
         }
         if socket.line.used_ms + PATIENCE_MS <= now_ms {

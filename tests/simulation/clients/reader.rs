@@ -333,8 +333,12 @@ impl Actor for Reader {
             State::Stream { line, .. } => (line, STREAM_PATIENCE_MS),
             State::Polls { asking, .. } => (&asking.line, ANSWER_PATIENCE_MS),
         };
+        let is_owed = match &self.state {
+            State::Polls { subs, .. } => !subs.is_empty(),
+            _ => true,
+        };
         if let Some(end) = line.ended(hands.world) {
-            hands.note_end(end);
+            hands.note_end(line, end, is_owed);
             return self.go(hands, Leaving::Close);
         }
         if line.used_ms + patience_ms <= now_ms {

@@ -251,7 +251,7 @@ impl Actor for Talker {
         self.take(hands);
         let Some(Socket { line, .. }) = &self.socket else { return };
         if let Some(end) = line.ended(hands.world) {
-            hands.note_end(end);
+            hands.note_end(line, end, true);
             return self.go(hands, Leaving::Close, None);
         }
         if line.used_ms + PATIENCE_MS <= now_ms {

@@ -38,12 +38,39 @@ impl Run<'_> {
             self.actors.push(Box::new(sentinel));
         }
         self.until("everybody has everything", |run| run.are_content(|_| true));
+        // Half of the processes are told to go away before their end.
+        if self.random.bool() {
+            self.drain();
+            self.until("everybody is back", |run| run.are_content(|_| true));
+        }
         self.all_leave();
         for topic in 0..self.plan.topics {
             let auditor = auditor::Auditor::new(topic);
             self.actors.push(Box::new(auditor));
         }
         self.until("everything that was retained is read", |run| run.are_content(|_| true));
+    }
+
+    /// The process is told to go away, and does so in time.
+    fn drain(&mut self) {
+        self.note(|| "the process is told to go away".to_owned());
+        let limits = &self.plan.config.limits;
+        let most_ms = limits.drain_spread_ms + limits.write_progress_ms + limits.linger_ms + 3_000;
+        let (before, until_ms) = (self.processes, self.world.now_ms() + most_ms);
+        self.world.drain();
+        for _ in 0..TURNS_MAX {
+            if self.processes > before {
+                return;
+            }
+            assert!(
+                self.world.now_ms() <= until_ms,
+                "{} connections are open {} s after the process was told to go away",
+                self.world.open(),
+                most_ms / 1_000
+            );
+            self.turn();
+        }
+        panic!("the server does not come to rest in a drain");
     }
 
     fn are_content(&mut self, which: impl Fn(&dyn Actor) -> bool) -> bool {

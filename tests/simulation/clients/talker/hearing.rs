@@ -9,6 +9,8 @@ use crate::topics::number_of_topic;
 use crate::wires::Told;
 use crate::wires::websocket::{client, retry_ms};
 
+/// Memory is used up (docs/protocol.md 11.7).
+const NO_MEMORY: u16 = 1013;
 /// Errors after which a client is closed (docs/protocol.md 11.4).
 const ERRORS_MAX: usize = 100;
 
@@ -63,6 +65,10 @@ impl Talker {
             Told::Close { code, reason } => {
                 socket.check_close(code, &reason);
                 self.go(hands, Leaving::Close, retry_ms(&reason));
+                if code == Some(NO_MEMORY) && hands.calm {
+                    // There will not be any: nobody goes on for ever.
+                    self.again.clear();
+                }
             }
             Told::Refused { status, retry_ms } => {
                 assert!(matches!(status, 408 | 429 | 503), "a right handshake: {status}");
