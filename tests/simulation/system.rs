@@ -130,7 +130,12 @@ impl Net {
             let writable = self.pipes[pipe].write.armed && self.is_writable(pipe);
             let hung_up = self.pipes[pipe].hang_up_is_news;
             let is_rumour = self.chance(late / 3);
-            if !(readable || writable || hung_up || is_rumour) || self.chance(late) {
+            if !(readable || writable || hung_up || is_rumour) {
+                continue;
+            }
+            if self.chance(late) {
+                // It comes a poll later, and that may be long.
+                self.pipes[pipe].excused = true;
                 continue;
             }
             let state = &mut self.pipes[pipe];
@@ -353,7 +358,7 @@ impl System for Sim {
             assert!(pipe.takes_nothing < 10, "it writes and writes, and nothing is taken");
             return Ok(0);
         }
-        let (blocks, late) = (net.chance(hiccups), net.weather.late > 0);
+        let blocks = net.chance(hiccups);
         let room = net.weather.window.saturating_sub(net.pipes[socket.pipe].to_client.len());
         let most = offered.min(room).min(step);
         let most = if step == usize::MAX || most == 0 { most } else { net.random.usize(1..=most) };
@@ -363,8 +368,6 @@ impl System for Sim {
         }
         assert!(!pipe.shut, "nothing is written behind the end");
         if blocks || most == 0 {
-            // The report that it can be written may come a poll late, and that may be long.
-            pipe.excused |= blocks && late;
             pipe.write.armed = true;
             return would_block();
         }
