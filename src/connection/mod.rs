@@ -414,6 +414,11 @@ impl Connection {
         self.requests == 0 && matches!(self.phase, Phase::Head { began: false, .. })
     }
 
+    /// Whether messages are sent on it as they come.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.phase, Phase::Stream(_) | Phase::WebSocket(_))
+    }
+
     /// The other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer

@@ -426,9 +426,11 @@ impl Worker {
         &self.counters
     }
 
-    /// What each connection is owed: bytes, as they are counted against its bound.
-    pub fn outboxes(&self) -> impl Iterator<Item = usize> + '_ {
-        self.connections.iter().map(|(_, entry)| entry.connection.outbox_cost())
+    /// What each connection is owed, and whether it is a stream or a WebSocket: bytes, as they are counted
+    /// against its bound.
+    pub fn outboxes(&self) -> impl Iterator<Item = (bool, usize)> + '_ {
+        let connections = self.connections.iter().map(|(_, entry)| &entry.connection);
+        connections.map(|connection| (connection.is_stream(), connection.outbox_cost()))
     }
 
     /// How much its topics hold. For metrics, and for whoever watches it from outside.

@@ -43,6 +43,8 @@ pub(crate) struct Run<'a> {
     /// When the next process begins; while there is one, never.
     boots_ms: u64,
     is_calm: bool,
+    /// The process was told to go away.
+    is_draining: bool,
     /// Processes that have ended.
     processes: u32,
     /// The longest answer that is no page of messages.
@@ -80,6 +82,7 @@ impl<'a> Run<'a> {
             exhausted_ms: 0,
             boots_ms: u64::MAX,
             is_calm: false,
+            is_draining: false,
             processes: 0,
             answer_bytes_max: match plan
                 .roles
@@ -280,16 +283,20 @@ impl<'a> Run<'a> {
             "worker {worker} holds {} bytes of messages, and may hold {memory_max}",
             gauges.memory_bytes
         );
-        // What is below its bound may be given one more thing, whatever that is.
-        let answer_max = limits.poll_bytes_max.max(self.answer_bytes_max);
-        let outbox_max = limits.outbox_bytes_max + answer_max + MESSAGE_BYTES_MAX;
-        let most = self.world.look(worker, |worker| worker.outboxes().max().unwrap_or(0));
-        assert!(
-            most <= outbox_max,
-            "worker {worker} owes {most} bytes to a connection, and may owe {outbox_max}"
-        );
-        let outboxes_max = config.share(limits.outboxes_bytes_max)
-            + counters.connections() as usize * (answer_max + MESSAGE_BYTES_MAX);
+        // What is below its bound may be given one more thing: a message, or an answer.
+        let answer_max = limits.poll_bytes_max.max(self.answer_bytes_max) + MESSAGE_BYTES_MAX;
+        self.world.look(worker, |worker| {
+            for (is_stream, owed) in worker.outboxes() {
+                let more = if is_stream { MESSAGE_BYTES_MAX } else { answer_max };
+                assert!(
+                    owed <= limits.outbox_bytes_max + more,
+                    "{owed} bytes are owed to a connection (a stream: {is_stream}), and {} may be",
+                    limits.outbox_bytes_max + more
+                );
+            }
+        });
+        let outboxes_max =
+            config.share(limits.outboxes_bytes_max) + counters.connections() as usize * answer_max;
         assert!(
             counters.outbox_bytes as usize <= outboxes_max,
             "worker {worker} owes {} bytes to its connections, and may owe {outboxes_max}",
@@ -300,6 +307,7 @@ impl<'a> Run<'a> {
     /// The process is gone; another comes soon.
     fn kill(&mut self) {
         self.processes += 1;
+        self.is_draining = false;
         self.world.net(Net::excuse_all);
         self.world.kill();
         self.world.fuse.put_out();
@@ -351,7 +359,10 @@ impl<'a> Run<'a> {
                 }
             }
             Hazard::Kill => self.kill(),
-            Hazard::Drain => self.world.drain(),
+            Hazard::Drain => {
+                self.is_draining = true;
+                self.world.drain();
+            }
             // These are there all the time.
             _ => unreachable!("{hazard:?} does not come in steps"),
         }
@@ -367,7 +378,10 @@ impl<'a> Run<'a> {
         self.note(|| format!("it hits connection {pipe}"));
         self.world.net(|net| match hazard {
             Hazard::Cut => net.cut(pipe),
-            Hazard::HalfClose => net.finish(pipe),
+            Hazard::HalfClose => {
+                net.pipes[pipe].excused = true;
+                net.finish(pipe);
+            }
             _ => net.vanish(pipe),
         });
     }
@@ -376,7 +390,7 @@ impl<'a> Run<'a> {
 /// Encodings and messages that were under way when the bound was reached.
 const MEMORY_SLACK: usize = 64 * 1024;
 /// The longest message, however it is encoded.
-const MESSAGE_BYTES_MAX: usize = 6_000;
+const MESSAGE_BYTES_MAX: usize = 4_500;
 /// The longest other answer: the metrics, and without them a refusal.
 const METRICS_BYTES_MAX: usize = 24 * 1024;
 const REFUSAL_BYTES_MAX: usize = 1_000;

@@ -165,6 +165,11 @@ impl World {
         self.net.borrow().pipes[client.0].unexplained
     }
 
+    /// Whether something has happened to a connection for which the server may close it.
+    pub(crate) fn is_excused(&self, client: Client) -> bool {
+        self.net.borrow().pipes[client.0].excused
+    }
+
     /// When something arrives next, anywhere; never: `u64::MAX`.
     pub(crate) fn next_arrival_ms(&self) -> u64 {
         self.net.borrow().next_arrival_ms()

@@ -123,6 +123,11 @@ impl Line {
         world.is_unexplained(self.client)
     }
 
+    /// Whether something has happened for which the server may close it.
+    pub(crate) fn is_excused(&self, world: &World) -> bool {
+        world.is_excused(self.client)
+    }
+
     /// Reads at another pace from now on.
     pub(crate) fn change_pace(&mut self, pace: Pace) {
         self.pace = pace;

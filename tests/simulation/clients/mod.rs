@@ -106,6 +106,11 @@ pub(crate) trait Actor {
     /// Whether there is something for it now.
     fn is_awake(&self, world: &World) -> bool;
 
+    /// Whether it has a connection on which it would be told of a message at once.
+    fn is_listening(&self, _world: &World) -> bool {
+        false
+    }
+
     /// When its time comes if nothing else does; never: `u64::MAX`.
     fn wakes_at_ms(&self, world: &World) -> u64;
 

@@ -9,6 +9,7 @@ use super::line::{Leaving, Line, Pace};
 use super::{Actor, Hands, path};
 use crate::coverage::Event;
 use crate::judge::{Judge, Start, Sub, Wants};
+use crate::net::End;
 use crate::wires::http::{Asked, get};
 use crate::wires::listening::Listening;
 use crate::wires::poll::poll;
@@ -308,6 +309,14 @@ impl Actor for Reader {
             }
     }
 
+    fn is_listening(&self, world: &World) -> bool {
+        match &self.state {
+            State::Stream { line, .. } => !line.is_excused(world),
+            State::Polls { asking, subs, .. } => !subs.is_empty() && !asking.line.is_excused(world),
+            State::Away(_) => false,
+        }
+    }
+
     fn wakes_at_ms(&self, world: &World) -> u64 {
         match &self.state {
             State::Away(until_ms) => *until_ms,
@@ -338,6 +347,13 @@ impl Actor for Reader {
             _ => true,
         };
         if let Some(end) = line.ended(hands.world) {
+            let is_cut =
+                matches!(&self.state, State::Stream { listening, .. } if listening.is_cut());
+            assert!(
+                !is_cut || end == End::Reset || line.is_excused(hands.world),
+                "client {} has a stream that looks ended, and is not",
+                hands.number
+            );
             hands.note_end(line, end, is_owed);
             return self.go(hands, Leaving::Close);
         }

@@ -8,6 +8,9 @@ use crate::net::Weather;
 /// Within this time everybody has everything: the longest patience, twice, and the longest delay that the
 /// server asks for.
 const CALM_MS: u64 = 240_000;
+/// Within this time a publish is acknowledged, and who listens is told, however narrow his connection is.
+const ACKNOWLEDGED_MS: u64 = 2_000;
+const TOLD_MS: u64 = 6_000;
 /// Turns after which the server is busy with itself.
 const TURNS_MAX: usize = 400_000;
 /// Longer than anything is kept.
@@ -32,30 +35,53 @@ impl Run<'_> {
             self.client(number, |actor, hands| actor.wake(hands));
         }
         // Whatever was under way is over before the last messages are published.
-        self.until("nobody waits for an answer", |run| run.are_content(|actor| !actor.is_reader()));
-        for topic in 0..self.plan.topics {
-            let sentinel = sentinel::Sentinel::new(topic);
-            self.actors.push(Box::new(sentinel));
-        }
-        self.until("everybody has everything", |run| run.are_content(|_| true));
+        self.until("nobody waits for an answer", CALM_MS, |run| {
+            !run.is_draining && run.are_content(|actor| !actor.is_reader())
+        });
+        self.until("everybody is at rest", CALM_MS, |run| run.are_content(|_| true));
+        self.publish_last();
+        self.until("everybody has everything", CALM_MS, |run| run.are_content(|_| true));
         // Half of the processes are told to go away before their end.
         if self.random.bool() {
             self.drain();
-            self.until("everybody is back", |run| run.are_content(|_| true));
+            self.until("everybody is back", CALM_MS, |run| run.are_content(|_| true));
         }
         self.all_leave();
         for topic in 0..self.plan.topics {
             let auditor = auditor::Auditor::new(topic);
             self.actors.push(Box::new(auditor));
         }
-        self.until("everything that was retained is read", |run| run.are_content(|_| true));
+        self.until("all that is retained is read", CALM_MS, |run| run.are_content(|_| true));
+    }
+
+    /// Publishes a last message in every topic. Nothing holds up those who publish and those who listen: who
+    /// is told only when something else wakes a worker was forgotten.
+    fn publish_last(&mut self) {
+        let (world, judge) = (&self.world, &mut self.judge);
+        let mut is_prompt =
+            |actor: &dyn Actor| actor.is_listening(world) && actor.is_content(judge);
+        let prompt: Vec<bool> = self.actors.iter().map(|actor| is_prompt(&**actor)).collect();
+        for topic in 0..self.plan.topics {
+            let sentinel = sentinel::Sentinel::new(topic);
+            self.actors.push(Box::new(sentinel));
+        }
+        self.until("the last messages are acknowledged", ACKNOWLEDGED_MS, |run| {
+            run.are_content(|actor| !actor.is_reader())
+        });
+        self.until("those who listen are told", TOLD_MS, |run| {
+            let (world, judge) = (&run.world, &mut run.judge);
+            let mut prompt = run.actors.iter().zip(&prompt).filter(|(_, prompt)| **prompt);
+            prompt.all(|(actor, _)| !actor.is_listening(world) || actor.is_content(judge))
+        });
     }
 
     /// The process is told to go away, and does so in time.
     fn drain(&mut self) {
         self.note(|| "the process is told to go away".to_owned());
         let limits = &self.plan.config.limits;
-        let most_ms = limits.drain_spread_ms + limits.write_progress_ms + limits.linger_ms + 3_000;
+        // Who had begun a request and is gone is waited for, and so is who takes nothing.
+        let waits_ms = limits.head_ms + limits.write_progress_ms + limits.linger_ms;
+        let most_ms = limits.drain_spread_ms + waits_ms + 3_000;
         let (before, until_ms) = (self.processes, self.world.now_ms() + most_ms);
         self.world.drain();
         for _ in 0..TURNS_MAX {
@@ -79,28 +105,28 @@ impl Run<'_> {
     }
 
     /// Takes turns until `is_so`.
-    fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
+    fn until(&mut self, what: &str, most_ms: u64, mut is_so: impl FnMut(&mut Self) -> bool) {
         let began_ms = self.world.now_ms();
         for _ in 0..TURNS_MAX {
             if is_so(self) {
                 return;
             }
-            if self.world.now_ms() > began_ms + CALM_MS {
-                self.complain_of_waiting(what);
+            if self.world.now_ms() > began_ms + most_ms {
+                self.complain_of_waiting(what, most_ms);
             }
             self.turn();
         }
         panic!("the server does not come to rest before {what}");
     }
 
-    fn complain_of_waiting(&mut self, what: &str) -> ! {
+    fn complain_of_waiting(&mut self, what: &str, ms: u64) -> ! {
         let judge = &mut self.judge;
         let waiting = self.actors.iter().enumerate();
         let waiting = waiting.filter(|(_, actor)| !actor.is_content(judge));
         let waiting =
             waiting.map(|(number, actor)| format!("client {number}, {}", actor.describe()));
         let waiting: Vec<String> = waiting.collect();
-        panic!("after {} s still waiting until {what}: {}", CALM_MS / 1_000, waiting.join("; "));
+        panic!("after {} s still waiting until {what}: {}", ms / 1_000, waiting.join("; "));
     }
 
     /// The last ones go, and everything that was kept grows old: nothing may be left.

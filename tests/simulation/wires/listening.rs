@@ -82,6 +82,12 @@ impl Listening {
         self.head.as_ref()
     }
 
+    /// Whether an answer of HTTP has begun, and not come to its regular end.
+    pub(crate) fn is_cut(&self) -> bool {
+        let has_begun = self.head.as_ref().is_some_and(|head| head.status == 200);
+        has_begun && self.phase != Phase::Ended
+    }
+
     /// Whether nothing more can be told.
     pub(crate) fn has_ended(&self) -> bool {
         self.phase == Phase::Ended
