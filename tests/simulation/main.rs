@@ -9,14 +9,13 @@
 //! MINUTES=60 cargo test --release --test simulation long -- --ignored --nocapture
 //! ```
 
-#![allow(dead_code, reason = "it is being written")]
-
 mod clients;
 mod complaint;
 mod coverage;
 mod history;
 mod judge;
 mod many;
+#[allow(dead_code, reason = "tests/invariants use the rest")]
 mod net;
 mod plan;
 #[cfg(planted)]
@@ -30,6 +29,7 @@ mod system;
 mod topics;
 mod trace;
 mod wires;
+#[allow(dead_code, reason = "tests/invariants use the rest")]
 mod world;
 
 use history::{History, STEPS};

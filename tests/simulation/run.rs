@@ -283,6 +283,16 @@ impl<'a> Run<'a> {
             "worker {worker} holds {} bytes of messages, and may hold {memory_max}",
             gauges.memory_bytes
         );
+        // Credit, publishes under way with their answers, and what is said once a topic.
+        let budgets = &config.budgets;
+        let links = config.workers - 1;
+        let letters_max = links * (budgets.credit as usize + 2 * budgets.forwards_in_flight)
+            + 8 * (links + 1) * TOPICS_KNOWN;
+        assert!(
+            gauges.mail_waiting <= letters_max,
+            "{} letters of worker {worker} wait to be sent, and {letters_max} may",
+            gauges.mail_waiting
+        );
         // What is below its bound may be given one more thing: a message, or an answer.
         let answer_max = limits.poll_bytes_max.max(self.answer_bytes_max) + MESSAGE_BYTES_MAX;
         self.world.look(worker, |worker| {
@@ -389,6 +399,8 @@ impl<'a> Run<'a> {
 
 /// Encodings and messages that were under way when the bound was reached.
 const MEMORY_SLACK: usize = 64 * 1024;
+/// Topics that clients name, well-behaved or not.
+const TOPICS_KNOWN: usize = 12;
 /// The longest message, however it is encoded.
 const MESSAGE_BYTES_MAX: usize = 4_500;
 /// The longest other answer: the metrics, and without them a refusal.

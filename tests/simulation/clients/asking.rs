@@ -52,11 +52,6 @@ impl Asking {
         whole
     }
 
-    /// Requests whose answers have not ended.
-    pub(crate) fn owed(&self) -> usize {
-        self.answers.owed()
-    }
-
     /// Whether a 100 has come for the request that is the next to be answered.
     pub(crate) fn may_continue(&self) -> bool {
         self.answers.may_continue()

@@ -12,7 +12,7 @@ use crate::coverage::Event;
 use crate::judge::{Judge, PublishId};
 use crate::topics::number_of_topic;
 use crate::wires::Kind;
-use crate::wires::http::{Asked, Framing, Publish};
+use crate::wires::http::{Framing, Publish};
 use crate::wires::outcomes;
 use crate::world::World;
 
@@ -31,6 +31,8 @@ pub(crate) struct Publisher {
     before: Vec<Option<PublishId>>,
     /// Publishes with a key of which nothing is known, to be repeated.
     again: VecDeque<PublishId>,
+    /// The body of the last publish, which waits for a 100.
+    held: Option<Vec<u8>>,
     /// Nothing is sent before that.
     next_ms: u64,
 }
@@ -49,6 +51,7 @@ impl Publisher {
             sent: VecDeque::new(),
             before: Vec::new(),
             again: VecDeque::new(),
+            held: None,
             next_ms: 0,
         }
     }
@@ -71,12 +74,17 @@ impl Publisher {
         if hands.random.u8(0..4) == 0 {
             publish.framing = Framing::Chunks(hands.random.usize(1..100));
         }
-        let (head, body) = publish.request(&payload.bytes);
-        let request = [head, body].concat();
+        publish.expects_continue = self.sent.is_empty() && hands.random.u8(0..10) == 0;
+        let (mut request, body) = publish.request(&payload.bytes);
+        let asked = publish.asked();
+        match publish.expects_continue {
+            true => self.held = Some(body),
+            false => request.extend(body),
+        }
         hands.judge.send(id);
         hands.note(|| format!("publishes {id:?} in topic {topic}"));
         if let Some(asking) = &mut self.asking {
-            asking.ask(hands, Asked::Post, &request);
+            asking.ask(hands, asked, &request);
         }
         self.sent.push_back(id);
         hands.coverage.reach_if(self.sent.len() > 1, Event::PublishesPipelined);
@@ -87,9 +95,16 @@ impl Publisher {
         for answer in asking.take(hands) {
             let id = self.sent.pop_front().expect("an answer for each publish");
             hands.note(|| format!("{id:?} is answered with {}", answer.head.status));
-            if !self.answered(hands, id, &answer) {
+            let is_refused = self.held.take().is_some();
+            if !self.answered(hands, id, &answer) || is_refused {
                 return self.go(hands, Leaving::Close);
             }
+        }
+        if let Some(asking) = &mut self.asking
+            && asking.may_continue()
+            && let Some(body) = self.held.take()
+        {
+            asking.line.send(hands, &body);
         }
     }
 
@@ -124,6 +139,7 @@ impl Publisher {
 
     /// Closes the connection: what is not answered is repeated if it has a key, and forgotten otherwise.
     fn go(&mut self, hands: &mut Hands<'_>, how: Leaving) {
+        self.held = None;
         for id in std::mem::take(&mut self.sent) {
             if hands.judge.draft_of(id).2.is_some() {
                 self.again.push_back(id);
@@ -137,7 +153,11 @@ impl Publisher {
     }
 
     fn may_send(&self, hands: &Hands<'_>) -> bool {
-        self.next_ms <= hands.now_ms() && self.sent.len() < self.pipeline_max
+        self.next_ms <= hands.now_ms() && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        self.sent.len() < self.pipeline_max && self.held.is_none()
     }
 }
 
@@ -159,7 +179,7 @@ impl Actor for Publisher {
                 wakes_at_ms = wakes_at_ms.min(line.used_ms + PATIENCE_MS);
             }
         }
-        if !self.again.is_empty() && self.sent.len() < self.pipeline_max {
+        if !self.again.is_empty() && self.has_room() {
             wakes_at_ms = wakes_at_ms.min(self.next_ms);
         }
         wakes_at_ms
