@@ -17,6 +17,9 @@ use crate::wires::{Kind, Payload};
 /// Bytes that a message costs beside its payload and names, as docs/operating.md says.
 const OVERHEAD_BYTES: usize = 256;
 
+/// Longer than a request that its client has given up can be on its way to a server that stands still.
+const ATTEMPT_LASTS_MS: u64 = 300_000;
+
 /// A message, by the order in which clients began to publish them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PublishId(pub(crate) usize);
@@ -33,6 +36,8 @@ pub(crate) struct Publish {
     causes_before: u64,
     pub(super) attempts: u32,
     last_sent_ms: u64,
+    /// When each attempt was sent that was not answered: it may still come about.
+    open_ms: Vec<u64>,
     /// A refusal that was final.
     refused: bool,
     pub(crate) acknowledged: bool,
@@ -92,8 +97,8 @@ pub(crate) struct Topic {
     undone: u64,
     /// Publishes that may be in the log, at a place that nobody has seen.
     unplaced: BTreeSet<PublishId>,
-    /// Repeats of publishes whose keys may have been forgotten.
-    doubtful: usize,
+    /// Publishes that were sent more than once.
+    repeated: Vec<PublishId>,
     /// The last acknowledged message, by the time at which it was sent.
     head: Option<Floor>,
     /// When the message of `head` was sent.
@@ -158,6 +163,7 @@ impl Shadow {
             causes_before: 0,
             attempts: 0,
             last_sent_ms: 0,
+            open_ms: Vec::new(),
             refused: false,
             acknowledged: false,
             places: Vec::new(),
@@ -167,26 +173,29 @@ impl Shadow {
 
     /// The bytes of a publish leave its client now, perhaps not for the first time.
     pub(crate) fn note_sent(&mut self, id: PublishId) {
-        let may_repeat = self.may_repeat(id);
         let causes = self.causes(self.publishes[id.0].topic);
         let publish = &mut self.publishes[id.0];
         let topic = &mut self.topics[publish.topic];
         let causes = causes - topic.undone;
         publish.attempts += 1;
         publish.last_sent_ms = self.now_ms;
+        publish.open_ms.push(self.now_ms);
         if publish.attempts == 1 {
             publish.first_sent_ms = self.now_ms;
             publish.causes_before = causes;
             topic.unplaced.insert(id);
         } else {
             assert!(publish.key.is_some(), "a client repeats what has no key");
-            topic.doubtful += usize::from(may_repeat);
+            if publish.attempts == 2 {
+                topic.repeated.push(id);
+            }
         }
     }
 
     /// It was refused: if it was not sent before, it is in no log.
     pub(crate) fn note_refused(&mut self, id: PublishId) {
         let publish = &mut self.publishes[id.0];
+        publish.open_ms.pop();
         if publish.attempts > 1 {
             return;
         }
@@ -201,6 +210,7 @@ impl Shadow {
         let life = self.place(id, position);
         let publish = &mut self.publishes[id.0];
         publish.acknowledged = true;
+        publish.open_ms.pop();
         let (sent_ms, causes) = (publish.first_sent_ms, publish.causes_before);
         let number = publish.topic;
         // A publish is answered after a second, whatever its followers do, and before their mailboxes have
@@ -314,7 +324,19 @@ impl Shadow {
     fn ceiling(&self, topic: usize, life: usize) -> u64 {
         let shadow = &self.topics[topic];
         let seen = shadow.lives[life].places.keys().next_back().copied().unwrap_or(0);
-        seen + (shadow.unplaced.len() + shadow.doubtful) as u64
+        seen + (shadow.unplaced.len() + self.doubtful(topic)) as u64
+    }
+
+    /// Repeats that may have been published a second time, at a place that nobody has seen.
+    fn doubtful(&self, topic: usize) -> usize {
+        let repeated = self.topics[topic].repeated.iter();
+        let repeats = repeated.filter(|&&id| self.may_repeat(id)).map(|&id| {
+            let is_open = |&&ms: &&u64| self.now_ms.saturating_sub(ms) < ATTEMPT_LASTS_MS;
+            let open = self.publishes[id.0].open_ms.iter().filter(is_open).count();
+            // Of one that nobody has seen at all one attempt is expected anyway.
+            open - usize::from(open > 0 && self.topics[topic].unplaced.contains(&id))
+        });
+        repeats.sum()
     }
 
     /// What retention may have taken by now: message `sequence` of a life, and so all before it.
@@ -331,7 +353,7 @@ impl Shadow {
             None => {
                 let unplaced = shadow.unplaced.iter();
                 let first = unplaced.map(|id| self.publishes[id.0].first_sent_ms).min();
-                first.unwrap_or(if shadow.doubtful > 0 { 0 } else { self.now_ms })
+                first.unwrap_or(if self.doubtful(topic) > 0 { 0 } else { self.now_ms })
             }
         };
         if self.now_ms.saturating_sub(sent_ms) >= self.limits.log_age_ms {
@@ -340,7 +362,7 @@ impl Shadow {
         let cost = |id: &PublishId| self.publishes[id.0].cost_bytes();
         let behind: usize = known.range(sequence..).map(|(_, id)| cost(id)).sum();
         let unplaced: usize = shadow.unplaced.iter().map(cost).sum();
-        shadow.doubtful > 0 || behind + unplaced > self.limits.log_bytes
+        self.doubtful(topic) > 0 || behind + unplaced > self.limits.log_bytes
     }
 
     /// Message `sequence` and all before it were said to be gone, or passed over: that must be true.
