@@ -146,8 +146,11 @@ impl<S: System> EventLoop<S> {
     fn turn(&mut self) -> io::Result<bool> {
         self.reports.clear();
         match self.system.poll(self.wait_ms, &mut self.reports) {
-            // A signal: whatever there is to report is reported by the next one.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            // A signal. Nobody's time is up before it is known what there is to report of him.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.wait_ms = Some(0);
+                return Ok(true);
+            }
             result => result?,
         }
         let now = self.system.now();

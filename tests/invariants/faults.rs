@@ -289,3 +289,26 @@ fn attack_226_the_deadline_of_a_connection_that_is_gone_does_not_reach_the_one_i
     world.settle();
     assert!(world.is_closed(second));
 }
+
+#[test]
+fn a_poll_that_is_interrupted_ends_nobodys_time() {
+    let config = config(1, |limits| limits.write_progress_ms = 2_000);
+    let mut world = World::new(config, Weather { window: 300, ..Weather::FAIR }, 1);
+    let publisher = world.connect(0);
+    ask(&mut world, publisher, &publish("t", &"x".repeat(1_000)), 1);
+    let reader = world.connect(0);
+    world.send(reader, get("/topics/t"));
+    world.settle();
+    // It has taken what there was when somebody looks, and a signal comes between.
+    let mut bytes = world.receive(reader);
+    world.pass(5_000);
+    world.weather(|weather| weather.faults = 100);
+    world.tick(0);
+    world.weather(|weather| weather.faults = 0);
+    while take_answers(&mut bytes.clone()).is_empty() {
+        world.settle();
+        let more = world.receive(reader);
+        assert!(!more.is_empty(), "it is given up");
+        bytes.extend(more);
+    }
+}

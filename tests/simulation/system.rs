@@ -196,6 +196,8 @@ impl System for Sim {
         polls.idle_max = polls.idle_max.max(polls.idle);
         polls.progress_before = polls.progress;
         if net.fault(self.worker, &[4]).is_some() {
+            let polls = &mut net.polls[self.worker];
+            (polls.timeout_ms, polls.rung) = (None, false);
             return Err(ErrorKind::Interrupted.into());
         }
         net.reports(self.worker, reports);
