@@ -10,6 +10,7 @@
 //!
 //! Every phase has a budget; if one is used up, the next poll does not wait.
 
+mod close_log;
 mod supervision;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use self::close_log::CloseLog;
 use self::supervision::Lives;
 use super::mailbox::{Mailbox, Parcel, Post};
 use super::system::{Readiness, System, Who};
@@ -34,8 +36,6 @@ const ACCEPT_RETRY_MS: u64 = 100;
 const SEND_RETRY_MS: u64 = 1;
 /// The descriptors running out is said at most this often.
 const EXHAUSTED_LOG_MS: u64 = 10_000;
-/// Connections whose end is logged in a second; the rest is counted.
-const CLOSE_LOGS_PER_SECOND: u32 = 200;
 
 /// One worker and the operating system below it.
 pub struct EventLoop<S: System> {
@@ -563,33 +563,4 @@ fn is_passing(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown
     ) || error.raw_os_error() == Some(71)
-}
-
-/// Says how connections ended, but not more often than anybody can read.
-#[derive(Default)]
-struct CloseLog {
-    second: u64,
-    said: u32,
-    unsaid: u32,
-}
-
-impl CloseLog {
-    fn note(&mut self, now: Instant, peer: SocketAddr, reason: CloseReason) {
-        if !log::log_enabled!(log::Level::Debug) {
-            return;
-        }
-        let second = now.as_ms() / 1_000;
-        if second != self.second {
-            if self.unsaid > 0 {
-                log::debug!("{} more connections ended", self.unsaid);
-            }
-            *self = Self { second, said: 0, unsaid: 0 };
-        }
-        if self.said < CLOSE_LOGS_PER_SECOND {
-            self.said += 1;
-            log::debug!("{peer} ended: {}", reason.label());
-        } else {
-            self.unsaid += 1;
-        }
-    }
 }
