@@ -143,7 +143,7 @@ impl Subscription {
             if begins(context, edge, again)
                 && let Some(position) = left.split_off_first()
             {
-                awaited |= is_on_its_way(context, edge, *position);
+                awaited |= edge.is_on_its_way(context.topics, *position);
             }
         }
         if awaited {
@@ -253,27 +253,6 @@ impl Subscription {
 /// Whether a topic has not begun, or is to begin anew.
 fn begins<T: Topics>(context: &Context<'_, T>, edge: &Edge, again: &[TopicName]) -> bool {
     !edge.is_resolved() || again.contains(context.topics.name(edge.topic))
-}
-
-/// Whether a position that is not good here may be good in a moment: its reader was told by another worker of
-/// what has not come to this one yet. The worker that sequences the topic knows.
-fn is_on_its_way<T: Topics>(
-    context: &mut Context<'_, T>,
-    edge: &mut Edge,
-    position: Position,
-) -> bool {
-    let View::Live(log) = context.topics.view(edge.topic) else { return false };
-    let here = log.reach();
-    if here.covers(position) || position == Position::NOWHERE {
-        return false;
-    }
-    if edge.question == 0 {
-        edge.question = context.topics.ask(edge.topic);
-    }
-    match context.topics.answer(edge.topic, edge.question) {
-        None => true,
-        Some(there) => there.epoch != here.epoch || there.covers(position),
-    }
 }
 
 fn due<T: Topics>(context: &Context<'_, T>, edge: &Edge) -> Due {

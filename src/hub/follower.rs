@@ -1,5 +1,6 @@
 //! A replica: the log of a topic that another worker owns, supplied by mail.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::mail::{Mail, TopicKey};
@@ -33,9 +34,17 @@ pub(super) struct Questions {
     answered: u32,
     reach: Reach,
     /// The question that is on its way.
-    asked: Option<u32>,
+    asked: Option<Question>,
     /// The next one, of those who came since.
-    wanted: Option<u32>,
+    wanted: Option<Question>,
+}
+
+#[derive(Debug)]
+struct Question {
+    number: u32,
+    /// Who is to be visited when it is answered, and nobody else: a crowd that comes back with old cursors
+    /// would otherwise be walked past once for each few that come.
+    seats: BTreeSet<u32>,
 }
 
 impl Replica {
@@ -95,19 +104,24 @@ impl Hub {
 
     /// Asks the owner of a topic how far its log is, or has it asked as soon as it has answered what was
     /// asked before. Returns the number of the question; of a topic of our own any is answered.
-    pub(super) fn ask_owner(&mut self, slot: u32) -> u32 {
+    pub(super) fn ask_owner(&mut self, slot: u32, seat: u32) -> u32 {
         let entry = &mut self.topics[slot as usize];
         let Role::Follower(Replica::Live { questions, .. }) = &mut entry.role else { return 1 };
-        if let Some(number) = questions.wanted {
-            return number;
+        if let Some(question) = &mut questions.wanted {
+            question.seats.insert(seat);
+            return question.number;
         }
         // 0 is for who has not asked.
         self.questions = self.questions.wrapping_add(1).max(1);
-        questions.wanted = Some(self.questions);
+        let number = self.questions;
+        questions.wanted = Some(Question { number, seats: BTreeSet::from([seat]) });
         if questions.asked.is_none() {
+            // All that were asked before were answered. Said anew, as the numbers are those of all topics,
+            // and may have gone half around since this one's last.
+            questions.answered = number.wrapping_sub(1);
             self.send_question(slot);
         }
-        self.questions
+        number
     }
 
     /// The owner has said how far its log is.
@@ -116,8 +130,9 @@ impl Hub {
         let entry = &mut self.topics[slot as usize];
         if let Role::Follower(Replica::Live { questions, .. }) = &mut entry.role {
             (questions.answered, questions.reach) = (number, reach);
+            let answered = questions.asked.take();
             self.send_question(slot);
-            self.announce(slot);
+            self.call(slot, answered.map_or_else(BTreeSet::new, |question| question.seats));
         }
     }
 
@@ -130,7 +145,7 @@ impl Hub {
         };
         let topic = *owner;
         questions.asked = questions.wanted.take();
-        if let Some(number) = questions.asked {
+        if let Some(Question { number, .. }) = questions.asked {
             let owner = self.owner_of(&self.topics[slot as usize].name);
             self.links.send(owner, Mail::Question { topic, replica, number });
         }

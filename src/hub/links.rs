@@ -102,6 +102,7 @@ impl Links {
 
 impl Link {
     fn new(budgets: &Budgets) -> Self {
+        assert!(budgets.credit >= 4, "a quarter of the credit is a letter at least");
         Self {
             outgoing: VecDeque::new(),
             answers: VecDeque::new(),

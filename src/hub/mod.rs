@@ -17,7 +17,7 @@ mod restart;
 mod room;
 mod seats;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -308,6 +308,13 @@ impl Hub {
         }
     }
 
+    /// Has some of the topic's subscribers visited.
+    fn call(&mut self, slot: u32, seats: BTreeSet<u32>) {
+        if self.topics[slot as usize].seats.call(seats) {
+            self.walks.push_back(slot);
+        }
+    }
+
     /// Sets the topic's timer to the next moment at which something has to be done about it.
     fn arm(&mut self, slot: u32) {
         let topic = &self.topics[slot as usize];
@@ -462,8 +469,8 @@ impl Topics for Hub {
         }
     }
 
-    fn ask(&mut self, topic: TopicId) -> u32 {
-        self.ask_owner(topic.0)
+    fn ask(&mut self, topic: TopicId, seat: u32) -> u32 {
+        self.ask_owner(topic.0, seat)
     }
 
     fn answer(&self, topic: TopicId, question: u32) -> Option<Reach> {

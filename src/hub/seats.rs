@@ -1,5 +1,7 @@
 //! Who is subscribed to a topic, and the walk past all of them that a new message starts.
 
+use std::collections::BTreeSet;
+
 use crate::planted::{Fault, planted};
 
 /// A vacant seat.
@@ -12,6 +14,8 @@ pub(super) struct Seats {
     vacant: Vec<u32>,
     /// Seats before this one are still to be visited by the walk.
     left: u32,
+    /// Seats to be visited before that: what they waited for is no news to the others.
+    called: BTreeSet<u32>,
     /// Whether the topic is in the queue of those with a walk to do.
     pub(super) queued: bool,
     /// Whether something was appended after the walk had begun, so that it has to be walked again.
@@ -42,7 +46,7 @@ impl Seats {
         self.vacant.push(seat);
         if self.is_empty() {
             (self.seats, self.vacant) = (Vec::new(), Vec::new());
-            self.left = 0;
+            (self.left, self.called) = (0, BTreeSet::new());
         }
     }
 
@@ -68,17 +72,32 @@ impl Seats {
         true
     }
 
+    /// Has these seats visited, whoever has them by then. True if the topic has to be queued for it.
+    pub(super) fn call(&mut self, mut seats: BTreeSet<u32>) -> bool {
+        if self.is_empty() || seats.is_empty() {
+            return false;
+        }
+        self.called.append(&mut seats);
+        !std::mem::replace(&mut self.queued, true)
+    }
+
     /// The next subscriber to visit. From the back to the front, so that who sits down during the walk
     /// (and was told everything when it did) is not visited.
     pub(super) fn next(&mut self) -> Option<u32> {
-        while self.left > 0 {
-            self.left -= 1;
-            match self.seats.get(self.left as usize) {
+        while let Some(seat) = self.next_seat() {
+            match self.seats.get(seat as usize) {
                 Some(&subscriber) if subscriber != VACANT => return Some(subscriber),
                 _ => (),
             }
         }
         None
+    }
+
+    fn next_seat(&mut self) -> Option<u32> {
+        self.called.pop_last().or_else(|| {
+            self.left = self.left.checked_sub(1)?;
+            Some(self.left)
+        })
     }
 
     /// Ends a walk. True if another one has begun in its place.
@@ -123,6 +142,26 @@ mod tests {
         assert_eq!(walk(&mut seats), [1]);
         assert!(seats.end_walk());
         assert_eq!(walk(&mut seats), [2, 1]);
+    }
+
+    #[test]
+    fn who_is_called_is_visited_alone_and_before_the_walk() {
+        let mut seats = Seats::default();
+        let places: Vec<u32> = (10..14).map(|subscriber| seats.take(subscriber)).collect();
+        assert!(!seats.call(BTreeSet::new()));
+        assert!(seats.call(BTreeSet::from([places[1], places[2]])));
+        assert!(!seats.call(BTreeSet::from([places[2]])), "it is queued");
+        assert_eq!(seats.next(), Some(12));
+        seats.leave(places[1]);
+        assert_eq!(seats.next(), None, "it has left");
+        assert!(!seats.end_walk());
+        assert!(seats.call(BTreeSet::from([places[0]])));
+        assert!(!seats.begin_walk(), "news behind a call");
+        assert_eq!(seats.next(), Some(10));
+        assert_eq!(seats.next(), None);
+        assert!(seats.end_walk());
+        assert_eq!(walk(&mut seats), [13, 12, 10]);
+        assert!(!seats.end_walk());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Several hubs in one thread, with an invented clock and mail that is late, against naive models.
 
+mod lagging;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 

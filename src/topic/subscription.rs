@@ -2,7 +2,7 @@
 
 use super::cursor::{Position, Start};
 use super::log::Log;
-use super::topics::TopicId;
+use super::topics::{TopicId, Topics, View};
 use crate::planted::{Fault, planted};
 
 /// One topic of a subscription: 24 bytes, which is all that an idle or lagging subscriber costs beside its
@@ -17,8 +17,8 @@ pub struct Edge {
     life: u32,
     /// The next message wanted, at least 1; 0 while nobody knows yet.
     next: u64,
-    /// The question ([`super::Topics::ask`]) that its beginning waits for; 0: none.
-    pub question: u32,
+    /// The question ([`Topics::ask`]) that its beginning waits for; 0: none.
+    question: u32,
 }
 
 /// What a subscription is owed next of one topic.
@@ -41,6 +41,23 @@ impl Edge {
     /// Whether it has been told where to begin.
     pub const fn is_resolved(&self) -> bool {
         self.next > 0
+    }
+
+    /// Whether a position that is not good here may be good in a moment: its reader was told by another worker
+    /// of what has not come to this one yet. The worker that sequences the topic knows.
+    pub fn is_on_its_way(&mut self, topics: &mut impl Topics, position: Position) -> bool {
+        let View::Live(log) = topics.view(self.topic) else { return false };
+        let here = log.reach();
+        if here.covers(position) || position == Position::NOWHERE {
+            return false;
+        }
+        if self.question == 0 {
+            self.question = topics.ask(self.topic, self.seat);
+        }
+        match topics.answer(self.topic, self.question) {
+            None => true,
+            Some(there) => there.epoch != here.epoch || there.covers(position),
+        }
     }
 
     /// Begins at `start`; `position` is this topic's in the cursor of `start`, if it has one. What was

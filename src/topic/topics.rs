@@ -100,8 +100,8 @@ pub trait Topics {
 
     /// Asks how far a topic's log is where its messages are sequenced: whoever has a cursor that is not good
     /// here may have been told more than this worker knows yet. Returns the number of the question, never
-    /// 0; when it is answered the subscribers are visited. The caller is subscribed, and the log is there.
-    fn ask(&mut self, topic: TopicId) -> u32;
+    /// 0; when it is answered the subscriber in `seat` is visited, who is the caller; the log is there.
+    fn ask(&mut self, topic: TopicId, seat: u32) -> u32;
 
     /// How far the log was when that question, or a later one, was answered; `None`: not yet.
     fn answer(&self, topic: TopicId, question: u32) -> Option<Reach>;
