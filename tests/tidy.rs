@@ -406,6 +406,21 @@ fn the_house_is_in_order() {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
+/// A client that shares a mistake with the server does not see it (docs/simulation.md).
+#[test]
+fn the_simulated_clients_share_nothing_with_the_server() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for room in ["clients", "wires"] {
+        read_all(&root.join("tests/simulation").join(room), root, &mut files);
+    }
+    assert!(files.len() > 20, "the clients are there");
+    for (path, text) in files {
+        let uses = blank(&text).iter().any(|line| line.contains("tidings::"));
+        assert!(!uses, "{path} uses the server's own code");
+    }
+}
+
 /// What is said of one file that holds `body`.
 fn said_of(path: &str, body: &str) -> Vec<Complaint> {
     inspect(&[(path.to_owned(), format!("//! A sample.\n\n{body}\n"))])

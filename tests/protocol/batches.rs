@@ -222,6 +222,15 @@ fn clause_5_3_a_line_longer_than_body_bytes_max_is_one_error_line() {
 }
 
 #[test]
+fn clause_5_3_a_line_that_its_topic_refuses_is_reported_with_the_topic() {
+    let server = Server::start(&["--log-bytes", "1K"]);
+    let large = format!("{{\"topic\":\"t\",\"data\":\"{}\"}}\n", "x".repeat(2_000));
+    let report = batch(&server, (large + "{\"topic\":\"t\"}\n").as_bytes());
+    assert_eq!((&report[0]["topic"], &report[0]["error"]["status"]), (&json!("t"), &json!(413)));
+    assert_eq!((&report[1]["topic"], &report[1]["error"]["status"]), (&Value::Null, &json!(400)));
+}
+
+#[test]
 fn clause_5_3_the_body_is_not_limited_in_length() {
     let server = Server::start(&["--body-bytes-max", "1K", "--log-messages", "10"]);
     let lines: String = (0..2_000)

@@ -217,6 +217,7 @@ fn clause_9_2_with_envelope_in_the_url_the_data_is_the_envelope() {
             let envelope: Value = serde_json::from_str(event.data.as_deref().unwrap()).unwrap();
             assert_eq!(envelope["id"], id.json()["id"]);
             assert_eq!((&envelope["event"], &envelope["data"]), (&"edit".into(), &"a\nb".into()));
+            assert_eq!(envelope["cursor"], Value::Null, "2.3: it is in the id");
             assert_eq!(event.id.unwrap().split('.').count(), names, "the cursor of all topics");
         }
     });
