@@ -21,7 +21,7 @@ fn stated() -> Vec<(String, u64)> {
     let rows = include_str!("../../docs/simulation.md").lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| `")?.strip_suffix(" seeds |")?.split(" | ");
         let label = cells.next()?.strip_suffix('`')?;
-        let seeds = cells.next_back()?.parse().ok()?;
+        let seeds = cells.last()?.parse().ok()?;
         Some((label.to_owned(), seeds))
     });
     rows.collect()
