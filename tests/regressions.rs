@@ -574,17 +574,3 @@ fn who_has_taken_something_by_the_time_that_anybody_looks_is_not_given_up() {
     assert!(rest.trim_end().ends_with('}'), "{rest}");
     assert!(world.is_open(key));
 }
-
-/// News that came while an answer before it was not taken were forgotten when it was.
-#[test]
-fn a_poll_behind_an_answer_that_is_not_taken_yet_hears_of_what_is_published_meanwhile() {
-    let mut world = World::new(Limits::default());
-    let key = world.connect();
-    let poll = "GET /topics/t?wait=20 HTTP/1.1\r\nHost: a\r\n\r\n";
-    world.send(key, &format!("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n{poll}"));
-    let begun = world.take_at_most(key, 10);
-    world.publish("t", "news");
-    world.worker.handle_writable(key);
-    let rest = world.take(key);
-    assert!(begun.len() == 10 && rest.contains("\"data\":\"news\""), "{rest}");
-}

@@ -250,10 +250,8 @@ impl Connection {
             self.progress_at = context.now.instant;
         }
         if self.outbox.is_empty() {
-            // What was held back for want of room: the log, the next request, the next frames. Nobody
-            // visits a poll behind an answer that is not taken, either.
-            self.refill_wanted =
-                matches!(self.phase, Phase::Poll(_) | Phase::Stream(_) | Phase::WebSocket(_));
+            // What was held back for want of room: the log, the next request, the next frames.
+            self.refill_wanted = matches!(self.phase, Phase::Stream(_) | Phase::WebSocket(_));
             self.more |= !self.inbox.is_empty() || matches!(self.phase, Phase::Batch(_));
             if let Phase::Head { began: true, .. } = self.phase {
                 // It may be whole, and has waited for us.

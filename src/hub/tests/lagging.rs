@@ -14,6 +14,8 @@ struct Lagging {
     /// The owner has failed: so many letters of its former life arrive before the news of it.
     news_behind: Option<usize>,
     readers: Vec<Option<Reader>>,
+    /// How likely it is at present that a letter arrives, of 100: here, and at the owner.
+    arrivals: (u8, u8),
     what: String,
 }
 
@@ -29,15 +31,22 @@ impl Lagging {
     fn new(seed: u64) -> Self {
         let mut config = config(2);
         config.limits.log_messages = 4;
-        config.budgets.credit = 4;
+        config.budgets.credit = [4, 9, 20][seed as usize % 3];
         let mut world = World::new(config, seed);
         let topic = world.name(OWNER, 0);
         // Whoever stays keeps the replica.
         world.subscribe(HERE, &topic);
         // Numbers wrap; the first question is number 1, 2, ... or one of the last.
         world.hubs[HERE].questions = (seed as u32 % 8).wrapping_sub(4);
-        let (told, news_behind, readers) = (Vec::new(), None, vec![None]);
-        Self { world, topic, told, news_behind, readers, what: format!("seed {seed}") }
+        Self {
+            world,
+            topic,
+            told: Vec::new(),
+            news_behind: None,
+            readers: vec![None],
+            arrivals: (50, 50),
+            what: format!("seed {seed}"),
+        }
     }
 
     fn reach(&self) -> Option<Reach> {
@@ -155,30 +164,44 @@ impl Lagging {
         } else if there.is_some_and(|there| there.covers(*position)) {
             assert!(!*is_told, "{position:?} is good: {what}");
         }
+        let first = |epoch| self.told.iter().position(|told| told.epoch == epoch);
+        let goes_back = *is_told && first(log.epoch()) < first(position.epoch);
+        assert!(!goes_back || first(log.epoch()).is_none(), "{position:?} is led back: {what}");
     }
 
     fn step(&mut self) {
-        match self.world.random.u8(0..100) {
-            0..30 => {
-                let topic = self.topic.clone();
-                self.world.publish(OWNER, &topic, 1);
-                self.note_told();
-            }
-            30..33 => {
+        let random = &mut self.world.random;
+        if random.u8(0..20) == 0 {
+            self.arrivals = (random.u8(0..100), random.u8(0..100));
+        }
+        let (here, there) = (random.u8(0..100), random.u8(0..100));
+        match random.u8(0..60) {
+            0..25 => self.publish(),
+            25..30 => {
                 let topic = self.topic.clone();
                 self.world.delete(OWNER, &topic);
                 self.note_told();
             }
-            33 => self.fail_owner(),
-            34..55 => self.come(),
-            55..60 => {
+            30 => self.fail_owner(),
+            31..55 => self.come(),
+            _ => {
                 let slot = self.world.random.usize(..self.readers.len());
                 self.leave(slot);
             }
-            60..85 => self.deliver_here(),
-            _ => self.deliver_to_owner(),
         }
         self.world.carry();
+        if here < self.arrivals.0 {
+            self.deliver_here();
+        }
+        if there < self.arrivals.1 {
+            self.deliver_to_owner();
+        }
+    }
+
+    fn publish(&mut self) {
+        let topic = self.topic.clone();
+        self.world.publish(OWNER, &topic, 1);
+        self.note_told();
     }
 
     fn finish(&mut self) {
@@ -211,9 +234,7 @@ fn lagging_replica() -> Lagging {
     lagging.world.settle();
     lagging.visit_called();
     for _ in 0..20 {
-        let topic = lagging.topic.clone();
-        lagging.world.publish(OWNER, &topic, 1);
-        lagging.note_told();
+        lagging.publish();
     }
     lagging
 }
@@ -224,6 +245,7 @@ fn questions_of_other_topics_do_not_answer_one_of_this_however_many_there_were()
     for more in [0, 1 << 31, (1 << 31) + 1, u32::MAX] {
         let questions = &mut lagging.world.hubs[HERE].questions;
         *questions = questions.wrapping_add(more);
+        lagging.publish();
         let slot = lagging.come_with(*lagging.told.last().unwrap());
         lagging.answer_one();
         let reader = lagging.readers[slot].as_ref().unwrap();
