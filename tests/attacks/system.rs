@@ -17,19 +17,17 @@ fn attack_221_who_sends_as_fast_as_it_can_holds_up_nobody() {
         flood.write_all(head.as_bytes()).unwrap();
         let stop = flood.try_clone().unwrap();
         let flooding = std::thread::spawn(move || {
-            let mut chunks = 0_u64;
-            while flood.write_all(&chunk).is_ok() {
-                chunks += 1;
-            }
-            chunks
+            while flood.write_all(&chunk).is_ok() {}
         });
-        for _ in 0..40 {
+        // However many requests that takes: on a busy machine forty are answered before much has come.
+        let mut served = 0;
+        while served < 40 || server.metric("tidings_bytes_read_total") <= 8 << 20 {
             assert_served(server);
+            served += 1;
+            assert!(served < 10_000, "it is no flood");
         }
-        let read = server.metric("tidings_bytes_read_total");
         stop.shutdown(Shutdown::Both).unwrap();
-        let chunks = flooding.join().unwrap();
-        assert!(read > 8 << 20, "it was a flood: {read} bytes in {chunks} chunks");
+        flooding.join().unwrap();
         drop(stop);
         assert_nothing_is_left(server);
     });
