@@ -16,9 +16,7 @@ fn attack_221_who_sends_as_fast_as_it_can_holds_up_nobody() {
         let mut flood = TcpStream::connect(server.address()).unwrap();
         flood.write_all(head.as_bytes()).unwrap();
         let stop = flood.try_clone().unwrap();
-        let flooding = std::thread::spawn(move || {
-            while flood.write_all(&chunk).is_ok() {}
-        });
+        let flooding = std::thread::spawn(move || while flood.write_all(&chunk).is_ok() {});
         // However many requests that takes: on a busy machine forty are answered before much has come.
         let mut served = 0;
         while served < 40 || server.metric("tidings_bytes_read_total") <= 8 << 20 {
