@@ -43,8 +43,6 @@ pub(crate) struct Run<'a> {
     /// When the next process begins; while there is one, never.
     boots_ms: u64,
     is_calm: bool,
-    /// The process was told to go away.
-    is_draining: bool,
     /// Processes that have ended.
     processes: u32,
     /// The longest answer that is no page of messages.
@@ -82,7 +80,6 @@ impl<'a> Run<'a> {
             exhausted_ms: 0,
             boots_ms: u64::MAX,
             is_calm: false,
-            is_draining: false,
             processes: 0,
             answer_bytes_max: match plan
                 .roles
@@ -317,7 +314,6 @@ impl<'a> Run<'a> {
     /// The process is gone; another comes soon.
     fn kill(&mut self) {
         self.processes += 1;
-        self.is_draining = false;
         self.world.net(Net::excuse_all);
         self.world.kill();
         self.world.fuse.put_out();
@@ -369,10 +365,7 @@ impl<'a> Run<'a> {
                 }
             }
             Hazard::Kill => self.kill(),
-            Hazard::Drain => {
-                self.is_draining = true;
-                self.world.drain();
-            }
+            Hazard::Drain => self.world.drain(),
             // These are there all the time.
             _ => unreachable!("{hazard:?} does not come in steps"),
         }

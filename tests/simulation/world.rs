@@ -34,6 +34,8 @@ pub(crate) struct World {
     woken_ms: Vec<u64>,
     /// Workers that have to be told of a drain as soon as their mailbox has room.
     untold: Vec<bool>,
+    /// The process was told to go away.
+    pub(crate) is_draining: bool,
     /// Workers whose thread stands still.
     pub(crate) stalled: Vec<bool>,
     pub(crate) random: Rng,
@@ -73,6 +75,7 @@ impl World {
             bells: Vec::new(),
             ended: Vec::new(),
             untold: Vec::new(),
+            is_draining: false,
             woken_ms: Vec::new(),
             stalled: Vec::new(),
             random,
@@ -86,6 +89,7 @@ impl World {
 
     /// A process begins, with nothing of the one before.
     pub(crate) fn boot(&mut self) {
+        self.is_draining = false;
         let workers = self.config.workers;
         self.net.borrow_mut().boot(workers, self.listeners);
         self.bells = (0..workers).map(|_| Arc::default()).collect();
@@ -123,6 +127,7 @@ impl World {
 
     /// Tells every worker to go away, as a thread of the server's own does.
     pub(crate) fn drain(&mut self) {
+        self.is_draining = true;
         for worker in 0..self.loops.len() {
             self.untold[worker] = true;
         }

@@ -3,7 +3,7 @@
 use super::asking::Asking;
 use super::line::{Leaving, Pace};
 use super::{Actor, Hands, path};
-use crate::judge::{Judge, Start, Sub, Wants};
+use crate::judge::{Judge, PublishId, Start, Sub, Wants};
 use crate::wires::http::{Asked, get};
 use crate::wires::poll::poll;
 use crate::world::World;
@@ -14,13 +14,13 @@ pub(crate) struct Auditor {
     asking: Option<Asking>,
     sub: Option<Sub>,
     cursor: Option<String>,
-    messages: usize,
+    pages: Vec<Vec<PublishId>>,
     is_done: bool,
 }
 
 impl Auditor {
     pub(crate) fn new(topic: usize) -> Self {
-        Self { topic, asking: None, sub: None, cursor: None, messages: 0, is_done: false }
+        Self { topic, asking: None, sub: None, cursor: None, pages: Vec::new(), is_done: false }
     }
 
     fn ask(&mut self, hands: &mut Hands<'_>) {
@@ -57,8 +57,8 @@ impl Actor for Auditor {
             self.sub = None;
             if answer.head.status == 200 {
                 let polled = poll(&answer.body, answer.head.field("etag"));
-                hands.judge.polled(sub, &polled);
-                self.messages += polled.messages.len();
+                self.pages.push(hands.judge.polled(sub, &polled));
+                hands.judge.check_retained(self.topic, &self.pages);
                 self.is_done = !polled.more;
                 self.cursor = Some(polled.cursor);
             } else {
@@ -72,9 +72,6 @@ impl Actor for Auditor {
             && let Some(asking) = self.asking.take()
         {
             asking.line.leave(hands, Leaving::Close);
-        }
-        if self.is_done {
-            hands.judge.check_retained(self.topic, self.messages);
         }
     }
 

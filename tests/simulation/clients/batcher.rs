@@ -181,6 +181,13 @@ impl Batcher {
             }
             return self.go(hands, Leaving::Close, head.retry_ms());
         }
+        let may_be_cut = hands.world.is_draining || stream.line.is_excused(hands.world);
+        assert!(
+            stream.is_open || stream.sent.is_empty() || may_be_cut,
+            "client {} has no report on {:?}",
+            hands.number,
+            stream.sent
+        );
         if stream.is_open || !stream.sent.is_empty() || head.closes() {
             hands.note(|| "its batch is over".to_owned());
             self.go(hands, Leaving::Close, None);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::asking::{Answer, Asking};
 use super::line::{Leaving, Pace};
 use super::{Actor, Hands, path};
-use crate::judge::Judge;
+use crate::judge::{Deletion, Judge};
 use crate::topics::number_of_topic;
 use crate::wires::http::{Asked, delete};
 use crate::wires::outcomes::{deleted, refused};
@@ -20,7 +20,7 @@ const TURNS: u8 = 10;
 pub(crate) struct Deleter {
     asking: Option<Asking>,
     /// Topics whose deletion is not answered, in their order.
-    sent: VecDeque<usize>,
+    sent: VecDeque<(usize, Deletion)>,
 }
 
 impl Deleter {
@@ -32,27 +32,28 @@ impl Deleter {
         let topic = hands.random.usize(..hands.topics);
         let mut asking = self.asking.take().unwrap_or_else(|| Asking::open(hands, Pace::EAGER));
         hands.note(|| format!("deletes topic {topic}"));
-        hands.judge.delete(topic);
+        let deletion = hands.judge.delete(topic);
         asking.ask(hands, Asked::Delete, &delete(&path(&[topic])));
         self.asking = Some(asking);
-        self.sent.push_back(topic);
+        self.sent.push_back((topic, deletion));
     }
 
     fn take(&mut self, hands: &mut Hands<'_>) {
         let Some(asking) = &mut self.asking else { return };
         for Answer { head, body } in asking.take(hands) {
-            let topic = self.sent.pop_front().expect("an answer for each deletion");
+            let sent = self.sent.pop_front();
+            let (topic, deletion) = sent.expect("an answer for each deletion");
             hands.note(|| format!("the deletion of {topic} is answered with {}", head.status));
             match head.status {
                 200 => {
                     let (name, cursor) = deleted(&body);
                     assert_eq!(number_of_topic(&name), topic, "another topic is deleted");
-                    hands.judge.deleted(topic, &cursor);
+                    hands.judge.deleted(&deletion, &cursor);
                 }
                 // docs/protocol.md 12.2: it has not begun. 5.5: nobody knows.
                 status @ (404 | 408 | 503) => {
                     refused(status, &body);
-                    hands.judge.not_deleted(topic);
+                    hands.judge.not_deleted(&deletion);
                 }
                 status => panic!("a right deletion is answered with {status}"),
             }

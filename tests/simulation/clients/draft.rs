@@ -32,7 +32,7 @@ pub(crate) fn draft_for(hands: &mut Hands<'_>, topic: usize, is_keyed: bool) -> 
         _ => (Kind::Text, format!("#{number} {filling}").into_bytes()),
     };
     let event = (hands.random.u8(0..8) == 0).then(|| format!("event-{}", number % 3));
-    hands.judge.draft(topic, Payload { kind, bytes, event }, is_keyed)
+    hands.judge.draft(topic, Payload { kind, bytes, event, time_ms: None }, is_keyed)
 }
 
 /// A message as a raw WebSocket can publish it: text or binary, without a name of any kind.
@@ -43,7 +43,7 @@ pub(crate) fn draft_frame(hands: &mut Hands<'_>, topic: usize) -> PublishId {
         0 => (Kind::Binary, [b"\xff\0#", number.to_string().as_bytes(), b"\n\xfe"].concat()),
         _ => (Kind::Text, format!("#{number} é {filling}").into_bytes()),
     };
-    hands.judge.draft(topic, Payload { kind, bytes, event: None }, false)
+    hands.judge.draft(topic, Payload { kind, bytes, event: None, time_ms: None }, false)
 }
 
 /// A message as the members of a JSON object: a line of a batch or a command (docs/protocol.md 5.3).

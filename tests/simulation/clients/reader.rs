@@ -58,6 +58,8 @@ enum State {
     Polls {
         asking: Asking,
         subs: VecDeque<Sub>,
+        /// The last answer has said that there is more.
+        more: bool,
         /// When the last was sent.
         asked_ms: u64,
         next_ms: u64,
@@ -124,9 +126,20 @@ impl Reader {
         let start = match (&self.cursor, &self.start, self.way) {
             (Some(cursor), _, way) => {
                 match (random.u8(0..3), way) {
-                    (0, _) => fields.push(("Last-Event-ID", cursor.clone())),
+                    (0, _) => {
+                        fields.push(("Last-Event-ID", cursor.clone()));
+                        // As `EventSource` does, which keeps to its URL.
+                        match random.u8(0..4) {
+                            0 => query("after=earliest".to_owned()),
+                            1 => query("last=2".to_owned()),
+                            _ => (),
+                        }
+                    }
                     (1, Way::ShortPoll | Way::LongPoll(_)) => {
                         fields.push(("If-None-Match", format!("\"{cursor}\"")));
+                        if random.u8(0..4) == 0 {
+                            query("last=2".to_owned());
+                        }
                     }
                     _ => query(format!("after={cursor}")),
                 }
@@ -157,7 +170,7 @@ impl Reader {
         let Way::Stream(wire) = self.way else {
             let asking = Asking::open(hands, self.pace);
             let subs = VecDeque::new();
-            self.state = State::Polls { asking, subs, asked_ms: 0, next_ms: 0 };
+            self.state = State::Polls { asking, subs, more: false, asked_ms: 0, next_ms: 0 };
             return self.ask(hands);
         };
         let mut line = Line::open(hands, self.pace);
@@ -178,7 +191,9 @@ impl Reader {
             let fields: Vec<_> =
                 fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let sub = hands.judge.begin(&self.what(hands), Wants::Poll, &self.topics, &start);
-            let State::Polls { asking, subs, asked_ms, next_ms } = &mut self.state else { return };
+            let State::Polls { asking, subs, asked_ms, next_ms, .. } = &mut self.state else {
+                return;
+            };
             hands.note(|| format!("polls {target} {fields:?}"));
             asking.ask(hands, Asked::Get, &get(&target, &fields));
             subs.push_back(sub);
@@ -269,7 +284,9 @@ impl Reader {
 
     /// An answer is whole. False when the connection is over.
     fn take_answer(&mut self, hands: &mut Hands<'_>, answer: &Answer) -> bool {
-        let State::Polls { subs, asked_ms, next_ms, .. } = &mut self.state else { return false };
+        let State::Polls { subs, more: was_more, asked_ms, next_ms, .. } = &mut self.state else {
+            return false;
+        };
         let head = &answer.head;
         let sub = subs.pop_front().expect("an answer for each poll");
         let own_ms = if hands.calm { 200 } else { hands.random.u64(0..2_000) };
@@ -279,6 +296,13 @@ impl Reader {
             let waited = hands.now_ms() > *asked_ms + A_WHILE_MS;
             hands.coverage.note_polled(count, more, waited);
             hands.note(|| format!("polled {count} messages, {:?}, {}", polled.gaps, polled.cursor));
+            let is_empty = count == 0 && polled.gaps.is_empty();
+            // The second of two that were sent at once begins where the first did.
+            assert!(!(is_empty && *was_more), "there was more, and {:?} has none", self.cursor);
+            *was_more = if subs.is_empty() { more } else { *was_more };
+            if let (Way::LongPoll(seconds), true, false) = (self.way, is_empty, head.closes()) {
+                hands.judge.check_wait(*asked_ms, seconds);
+            }
             hands.judge.polled(sub, &polled);
             self.cursor = Some(polled.cursor);
             let is_patient = matches!(self.way, Way::LongPoll(1..)) || more;
@@ -286,6 +310,7 @@ impl Reader {
         } else {
             assert!(matches!(head.status, 408 | 429 | 503), "a right poll is refused: {head:?}");
             hands.judge.end(sub);
+            *was_more &= !subs.is_empty();
             *next_ms = hands.now_ms() + head.retry_ms().unwrap_or(own_ms);
         }
         if !subs.is_empty() {

@@ -149,9 +149,31 @@ impl Talker {
         socket.line.send(hands, &frames.concat());
     }
 
+    /// Asks for topics that it has, from another place.
+    fn begin_anew(&mut self, hands: &mut Hands<'_>) {
+        let Some(socket) = &mut self.socket else { return };
+        let mut topics = self.topics.clone();
+        hands.random.shuffle(&mut topics);
+        topics.truncate(hands.random.usize(1..=topics.len()));
+        let cursor = match &topics[..] {
+            [topic] => self.last[*topic].clone(),
+            _ => self.cursor.clone().filter(|_| topics.len() == self.topics.len()),
+        };
+        let start = match (hands.random.u8(0..4), cursor) {
+            (0, _) => Start::Earliest,
+            (1.., Some(cursor)) => Start::Cursor(cursor),
+            (_, None) => Start::Last(hands.random.u64(0..10)),
+        };
+        hands.judge.subscribe(socket.sub, &topics, &start);
+        self.say(hands, Asked::Subscribe(topics), Some(&start));
+    }
+
     /// Asks for topics that it will not have by then.
     fn subscribe(&mut self, hands: &mut Hands<'_>) {
         let Some(socket) = &mut self.socket else { return };
+        if hands.random.u8(0..4) == 0 && !self.topics.is_empty() && !socket.pending.has_topics() {
+            return self.begin_anew(hands);
+        }
         let have = socket.pending.apply(&self.topics);
         let mut topics = hands.some_topics(3);
         topics.retain(|topic| !have.contains(topic));

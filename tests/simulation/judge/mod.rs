@@ -23,7 +23,7 @@ use crate::topics::{TOPICS_MAX, name, number_of_topic};
 use crate::wires::Payload;
 use crate::wires::poll::Polled;
 
-pub(crate) use self::shadow::PublishId;
+pub(crate) use self::shadow::{Deletion, PublishId};
 
 /// Where a subscription begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,19 +151,19 @@ impl Judge {
     }
 
     /// A client is about to delete a topic.
-    pub(crate) fn delete(&mut self, topic: usize) {
-        self.shadow.note_deletion(topic);
+    pub(crate) fn delete(&mut self, topic: usize) -> Deletion {
+        self.shadow.note_deletion(topic)
     }
 
     /// A topic was deleted, and begins again at this cursor.
-    pub(crate) fn deleted(&mut self, topic: usize, cursor: &str) {
-        self.shadow.life(topic, &Position::parse(cursor));
-        self.shadow.note_deletion_done(topic);
+    pub(crate) fn deleted(&mut self, deletion: &Deletion, cursor: &str) {
+        self.shadow.note_deleted(deletion, &Position::parse(cursor));
+        self.shadow.note_deletion_done(deletion);
     }
 
     /// A deletion was refused: perhaps the topic is there as it was.
-    pub(crate) fn not_deleted(&mut self, topic: usize) {
-        self.shadow.note_deletion_done(topic);
+    pub(crate) fn not_deleted(&mut self, deletion: &Deletion) {
+        self.shadow.note_deletion_done(deletion);
     }
 
     /// A worker has failed, or the process: any topic may begin anew.
@@ -209,7 +209,7 @@ impl Judge {
         }
     }
 
-    /// More topics are about to be asked for, none of which it has.
+    /// Topics are about to be asked for; those of them that it has begin anew when it is told.
     pub(crate) fn subscribe(&mut self, sub: Sub, topics: &[usize], start: &Start) {
         let tracks = Track::all(&mut self.shadow, Wants::Stream, topics, start);
         self.subscriptions[sub.0].coming.push_back(tracks);
@@ -221,6 +221,7 @@ impl Judge {
         let subscription = &mut subscriptions[sub.0];
         let coming = subscription.coming.pop_front().expect("it has asked for topics");
         let topics: Vec<usize> = coming.iter().map(|track| track.topic).collect();
+        subscription.tracks.retain(|track| !topics.contains(&track.topic));
         subscription.tracks.extend(coming);
         subscription.tracks.sort_by_key(|track| name(track.topic));
         let positions = subscription.positions(cursor);
@@ -248,7 +249,7 @@ impl Judge {
         }
     }
 
-    /// It is told of a message.
+    /// It is told of a message, which is returned.
     pub(crate) fn message(
         &mut self,
         sub: Sub,
@@ -256,7 +257,7 @@ impl Judge {
         id: Option<&str>,
         cursor: Option<&str>,
         payload: &Payload,
-    ) {
+    ) -> PublishId {
         self.seen.delivered += 1;
         let Self { shadow, subscriptions, .. } = self;
         let subscription = &mut subscriptions[sub.0];
@@ -268,7 +269,8 @@ impl Judge {
             assert!(is_right, "{} is told in topic {topic}", shadow.say(publish));
         }
         if subscription.wants == Wants::Raw {
-            return subscription.take_raw(shadow, publish);
+            subscription.take_raw(shadow, publish);
+            return publish;
         }
         let position = match (id, cursor) {
             (Some(id), _) => Position::parse(id),
@@ -276,7 +278,10 @@ impl Judge {
             (None, Some(cursor)) => subscription.positions(cursor).swap_remove(index),
             (None, None) => panic!("{} is told of a message without a place", subscription.what),
         };
-        shadow.place(publish, &position);
+        let life = shadow.place(publish, &position);
+        if let Some(time_ms) = payload.time_ms {
+            shadow.note_time(publish, life, position.sequence, time_ms);
+        }
         let is_poll = subscription.wants == Wants::Poll;
         assert!(
             is_poll || subscription.is_open,
@@ -287,6 +292,7 @@ impl Judge {
         if let Some(cursor) = cursor {
             subscription.check_cursor(shadow, cursor);
         }
+        publish
     }
 
     /// It is told of a gap. `cursor` is behind it, where the wire has one.
@@ -315,15 +321,16 @@ impl Judge {
         }
     }
 
-    /// A poll is answered, and over.
-    pub(crate) fn polled(&mut self, sub: Sub, polled: &Polled) {
+    /// A poll is answered, and over. Returns its messages.
+    pub(crate) fn polled(&mut self, sub: Sub, polled: &Polled) -> Vec<PublishId> {
         for (topic, count) in &polled.gaps {
             self.gap(sub, topic, *count, None);
         }
-        for message in &polled.messages {
+        let messages = polled.messages.iter().map(|message| {
             let (topic, id) = (Some(message.topic.as_str()), Some(message.id.as_str()));
-            self.message(sub, topic, id, None, &message.payload);
-        }
+            self.message(sub, topic, id, None, &message.payload)
+        });
+        let messages = messages.collect();
         let Self { shadow, subscriptions, .. } = self;
         let subscription = &mut subscriptions[sub.0];
         let positions = subscription.positions(&polled.cursor);
@@ -341,11 +348,17 @@ impl Judge {
             }
         }
         self.end(sub);
+        messages
     }
 
-    /// A topic that is at rest was read from its earliest message to its end.
-    pub(crate) fn check_retained(&self, topic: usize, messages: usize) {
-        self.shadow.check_retained(topic, messages);
+    /// A topic that is at rest was read from its earliest message to its end, or to that of a page.
+    pub(crate) fn check_retained(&self, topic: usize, pages: &[Vec<PublishId>]) {
+        self.shadow.check_retained(topic, pages);
+    }
+
+    /// A poll that was sent then, to wait for so many seconds, is answered with nothing.
+    pub(crate) fn check_wait(&self, sent_ms: u64, seconds: u64) {
+        self.shadow.check_wait(sent_ms, seconds);
     }
 
     // Whether everybody has what there is.

@@ -17,6 +17,9 @@ use crate::wires::{Kind, Payload};
 /// Bytes that a message costs beside its payload and names, as docs/operating.md says.
 const OVERHEAD_BYTES: usize = 256;
 
+/// A message may be retained so much longer than its age allows: a timer's step, and the way to a reader.
+const AGE_SLACK_MS: u64 = 1_000;
+
 /// Longer than a request that its client has given up can be on its way to a server that stands still.
 const ATTEMPT_LASTS_MS: u64 = 300_000;
 
@@ -41,6 +44,8 @@ pub(crate) struct Publish {
     /// A refusal that was final.
     refused: bool,
     pub(crate) acknowledged: bool,
+    /// When it was acknowledged last; never yet: `u64::MAX`.
+    acknowledged_ms: u64,
     /// Where it was seen: more than once only if its key may have been forgotten.
     places: Vec<(usize, u64)>,
 }
@@ -57,10 +62,21 @@ impl Publish {
 pub(crate) struct Life {
     pub(crate) epoch: Rc<str>,
     places: BTreeMap<u64, PublishId>,
+    /// When the server says that each was published.
+    times_ms: BTreeMap<u64, u64>,
     /// When a message of it was acknowledged first, and when one that was acknowledged was sent last: it
     /// lasted at some time before the one, and at some time behind the other.
     acknowledged_ms: u64,
     sent_ms: u64,
+}
+
+/// The deletion of a topic, which was sent then.
+#[derive(Debug)]
+pub(crate) struct Deletion {
+    topic: usize,
+    sent_ms: u64,
+    /// The topic's causes up to it, but for deletions that may still come about.
+    causes: u64,
 }
 
 /// What a reader must have been able to see when it asked.
@@ -99,6 +115,8 @@ pub(crate) struct Topic {
     unplaced: BTreeSet<PublishId>,
     /// Publishes that were sent more than once.
     repeated: Vec<PublishId>,
+    /// Keys that were given to its publishes: each topic has the same ones.
+    keys: usize,
     /// The last acknowledged message, by the time at which it was sent.
     head: Option<Floor>,
     /// When the message of `head` was sent.
@@ -141,24 +159,48 @@ impl Shadow {
     }
 
     /// A client is about to delete a topic.
-    pub(crate) fn note_deletion(&mut self, topic: usize) {
+    pub(crate) fn note_deletion(&mut self, topic: usize) -> Deletion {
         self.note_cause(Some(topic));
-        self.topics[topic].undone += 1;
+        let shadow = &mut self.topics[topic];
+        let causes = shadow.causes - shadow.undone;
+        shadow.undone += 1;
+        Deletion { topic, sent_ms: self.now_ms, causes }
+    }
+
+    /// A topic was deleted, and begins again: whoever asks from now on is told so.
+    pub(crate) fn note_deleted(&mut self, deletion: &Deletion, position: &Position) {
+        let Deletion { topic, sent_ms, causes } = *deletion;
+        let life = self.life(topic, position);
+        let is_told = self.is_told(sent_ms);
+        let topic = &mut self.topics[topic];
+        if is_told {
+            let floor = Floor { life, sequence: position.sequence, causes };
+            raise(&mut topic.floor, &floor, sent_ms >= topic.alive_ms);
+        }
     }
 
     /// A deletion was answered: if it came about at all it has by now.
-    pub(crate) fn note_deletion_done(&mut self, topic: usize) {
-        self.topics[topic].undone -= 1;
+    pub(crate) fn note_deletion_done(&mut self, deletion: &Deletion) {
+        self.topics[deletion.topic].undone -= 1;
+    }
+
+    /// Whether all workers know of what was sent then and is answered now: that is done after a second,
+    /// whatever followers do, and before their mailboxes have room.
+    fn is_told(&self, sent_ms: u64) -> bool {
+        self.now_ms - sent_ms < FOLLOWER_STALL_MS && self.mailboxes_are_large
     }
 
     /// A client is about to publish. The payload must be one that nobody else has.
     pub(crate) fn draft(&mut self, topic: usize, payload: Payload, is_keyed: bool) -> PublishId {
         let id = PublishId(self.publishes.len());
         self.keyed += usize::from(is_keyed);
+        let keys = &mut self.topics[topic].keys;
+        *keys += usize::from(is_keyed);
+        let key = is_keyed.then(|| format!("key-{keys}"));
         self.publishes.push(Publish {
             topic,
             payload,
-            key: is_keyed.then(|| format!("key-{}", id.0)),
+            key,
             first_sent_ms: u64::MAX,
             causes_before: 0,
             attempts: 0,
@@ -166,6 +208,7 @@ impl Shadow {
             open_ms: Vec::new(),
             refused: false,
             acknowledged: false,
+            acknowledged_ms: u64::MAX,
             places: Vec::new(),
         });
         id
@@ -209,14 +252,12 @@ impl Shadow {
     pub(crate) fn note_acknowledged(&mut self, id: PublishId, position: &Position) {
         let life = self.place(id, position);
         let publish = &mut self.publishes[id.0];
-        publish.acknowledged = true;
+        (publish.acknowledged, publish.acknowledged_ms) = (true, self.now_ms);
         publish.open_ms.pop();
         let (sent_ms, causes) = (publish.first_sent_ms, publish.causes_before);
         let number = publish.topic;
-        // A publish is answered after a second, whatever its followers do, and before their mailboxes have
-        // room.
-        let waited_ms = self.now_ms - publish.last_sent_ms;
-        let is_told = waited_ms < FOLLOWER_STALL_MS && self.mailboxes_are_large;
+        let last_sent_ms = publish.last_sent_ms;
+        let is_told = self.is_told(last_sent_ms);
         let causes_now = self.causes(number);
         let topic = &mut self.topics[number];
         let begun = &mut topic.lives[life];
@@ -281,6 +322,17 @@ impl Shadow {
         life
     }
 
+    /// The server says when the message at a place was published: whoever asks is told the same.
+    pub(crate) fn note_time(&mut self, id: PublishId, life: usize, sequence: u64, time_ms: u64) {
+        let topic = self.publishes[id.0].topic;
+        let told_ms = *self.topics[topic].lives[life].times_ms.entry(sequence).or_insert(time_ms);
+        assert!(
+            told_ms == time_ms,
+            "{} was published at {time_ms}, but another was told {told_ms}",
+            self.say(id)
+        );
+    }
+
     /// The number of a topic's life; a new one must have a cause.
     pub(crate) fn life(&mut self, topic: usize, position: &Position) -> usize {
         let lives = &self.topics[topic].lives;
@@ -295,7 +347,8 @@ impl Shadow {
             lives.iter().map(|life| &life.epoch).collect::<Vec<_>>()
         );
         let (epoch, places) = (Rc::clone(&position.epoch), BTreeMap::new());
-        let life = Life { epoch, places, acknowledged_ms: u64::MAX, sent_ms: 0 };
+        let times_ms = BTreeMap::new();
+        let life = Life { epoch, places, times_ms, acknowledged_ms: u64::MAX, sent_ms: 0 };
         self.topics[topic].lives.push(life);
         self.topics[topic].lives.len() - 1
     }
@@ -327,6 +380,15 @@ impl Shadow {
         seen + (shadow.unplaced.len() + self.doubtful(topic)) as u64
     }
 
+    /// A reader is said to have everything up to `sequence`: so much must have been published.
+    pub(crate) fn check_ceiling(&self, topic: usize, life: usize, sequence: u64, what: &str) {
+        let ceiling = self.ceiling(topic, life);
+        assert!(
+            sequence <= ceiling,
+            "{what} is at {sequence} in topic {topic}, which may be at {ceiling} by now"
+        );
+    }
+
     /// Repeats that may have been published a second time, at a place that nobody has seen.
     fn doubtful(&self, topic: usize) -> usize {
         let repeated = self.topics[topic].repeated.iter();
@@ -337,6 +399,16 @@ impl Shadow {
             open - usize::from(open > 0 && self.topics[topic].unplaced.contains(&id))
         });
         repeats.sum()
+    }
+
+    /// A poll that was sent then, to wait for so many seconds, is answered with nothing: it has waited, but
+    /// for up to a tenth of that (docs/protocol.md 8).
+    pub(crate) fn check_wait(&self, sent_ms: u64, seconds: u64) {
+        let (waited_ms, wait_ms) = (self.now_ms - sent_ms, seconds * 1_000);
+        assert!(
+            waited_ms >= wait_ms.min(self.limits.wait_max_ms) * 9 / 10,
+            "a poll that waits {seconds} s for a message is answered without one after {waited_ms} ms"
+        );
     }
 
     /// What retention may have taken by now: message `sequence` of a life, and so all before it.
@@ -376,13 +448,27 @@ impl Shadow {
         );
     }
 
-    /// A page of a whole log: what retention allows, and no more.
-    pub(crate) fn check_retained(&self, topic: usize, messages: usize) {
+    /// A whole log, page by page: what retention allows, and no more. The last page came just now.
+    pub(crate) fn check_retained(&self, topic: usize, pages: &[Vec<PublishId>]) {
+        let limits = &self.limits;
+        let messages: usize = pages.iter().map(Vec::len).sum();
+        let cost = |id: &PublishId| self.publishes[id.0].payload.bytes.len() + OVERHEAD_BYTES;
+        let bytes: usize = pages.iter().flatten().map(cost).sum();
         assert!(
-            messages <= self.limits.log_messages as usize,
-            "topic {topic} retains {messages} messages, and may retain {}",
-            self.limits.log_messages
+            messages <= limits.log_messages as usize && bytes <= limits.log_bytes,
+            "topic {topic} retains {messages} messages of {bytes} bytes, and may retain {} of {}",
+            limits.log_messages,
+            limits.log_bytes
         );
+        for id in pages.last().into_iter().flatten() {
+            let age_ms = self.now_ms.saturating_sub(self.publishes[id.0].acknowledged_ms);
+            assert!(
+                age_ms <= limits.log_age_ms + AGE_SLACK_MS,
+                "{} is retained for {age_ms} ms, and may be for {}",
+                self.say(*id),
+                limits.log_age_ms
+            );
+        }
     }
 
     /// One life did not come before another, which is known to have begun.

@@ -133,13 +133,15 @@ impl Subscription {
                 self.what,
                 say()
             );
-        } else if self.tracks[0].start == Start::Earliest && !self.is_open {
-            shadow.check_gone(
-                self.tracks[0].topic,
-                life,
-                sequence.saturating_sub(told),
-                &self.what,
-            );
+        } else if !self.is_open {
+            let (track, begun) = (&self.tracks[0], sequence.saturating_sub(told));
+            match (&track.start, &track.floor) {
+                (Start::Earliest, _) => shadow.check_gone(track.topic, life, begun, &self.what),
+                (_, Some(floor)) => {
+                    shadow.check_floor(track.topic, floor, life, begun, &self.what);
+                }
+                _ => (),
+            }
         }
         self.placed = Some((life, sequence));
         self.is_open = true;
@@ -200,6 +202,7 @@ impl Track {
         }
         assert!(!position.is_nowhere(), "{what} is begun nowhere in topic {topic}");
         let (life, sequence) = (shadow.life(topic, position), position.sequence);
+        shadow.check_ceiling(topic, life, sequence, what);
         self.at = At::Position { life, sequence };
         match self.start {
             Start::Earliest => shadow.check_gone(topic, life, sequence, what),
@@ -277,6 +280,7 @@ impl Track {
         if let Some(left) = self.left {
             shadow.check_not_before(topic, life, left, what);
         }
+        shadow.check_ceiling(topic, life, position.sequence, what);
         shadow.check_gone(topic, life, position.sequence, what);
         self.at = At::Position { life, sequence: position.sequence };
         self.left = None;

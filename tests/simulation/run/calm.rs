@@ -36,7 +36,7 @@ impl Run<'_> {
         }
         // Whatever was under way is over before the last messages are published.
         self.until("nobody waits for an answer", CALM_MS, |run| {
-            !run.is_draining && run.are_content(|actor| !actor.is_reader())
+            !run.world.is_draining && run.are_content(|actor| !actor.is_reader())
         });
         self.until("everybody is at rest", CALM_MS, |run| run.are_content(|_| true));
         self.publish_last();

@@ -38,8 +38,7 @@ pub(crate) struct Problem {
 struct Envelope<'a> {
     topic: String,
     id: String,
-    #[serde(rename = "time")]
-    _time: u64,
+    time: u64,
     #[serde(default, deserialize_with = "present")]
     event: Option<String>,
     #[serde(default, deserialize_with = "present")]
@@ -208,7 +207,8 @@ fn opened(envelope: Envelope<'_>, text: &str) -> (String, String, Option<String>
         }
         (Some(_), _) => panic!("an encoding that there is not: {text}"),
     };
-    let payload = Payload { kind, bytes, event: envelope.event.map(checked_event) };
+    let (event, time_ms) = (envelope.event.map(checked_event), Some(envelope.time));
+    let payload = Payload { kind, bytes, event, time_ms };
     let cursor = envelope.cursor.map(checked_cursor);
     (envelope.topic, checked_id(envelope.id), cursor, payload)
 }
@@ -253,7 +253,8 @@ mod tests {
                 b"\x00\xff",
             ),
         ] {
-            assert_eq!(payload(members), Payload { kind, bytes: bytes.to_vec(), event: None });
+            let (bytes, time_ms) = (bytes.to_vec(), Some(1_764_547_200_123));
+            assert_eq!(payload(members), Payload { kind, bytes, event: None, time_ms });
         }
         assert_eq!(payload(r#""event":"edit","data":"x""#).event.as_deref(), Some("edit"));
     }

@@ -265,7 +265,8 @@ impl Listening {
     fn message(&self, event: Option<String>, data: String, cursor: Option<String>) -> Told {
         if self.wire == Wire::Sse {
             let event = event.map(checked_event);
-            let payload = Payload { kind: Kind::Unknown, bytes: data.into_bytes(), event };
+            let payload =
+                Payload { kind: Kind::Unknown, bytes: data.into_bytes(), event, time_ms: None };
             return Told::Message { topic: None, id: None, cursor, payload };
         }
         assert_eq!(event, None, "an envelope has no event: line (9.2)");
@@ -334,7 +335,7 @@ struct Delay {
 }
 
 fn raw(kind: Kind, bytes: Vec<u8>) -> Told {
-    let payload = Payload { kind, bytes, event: None };
+    let payload = Payload { kind, bytes, event: None, time_ms: None };
     Told::Message { topic: None, id: None, cursor: None, payload }
 }
 

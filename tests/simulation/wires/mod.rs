@@ -110,6 +110,8 @@ pub(crate) struct Payload {
     /// base64). JSON in an envelope: its line breaks are spaces, and some characters are escaped.
     pub(crate) bytes: Vec<u8>,
     pub(crate) event: Option<String>,
+    /// When it was published, by the server's clock; only envelopes tell.
+    pub(crate) time_ms: Option<u64>,
 }
 
 impl fmt::Debug for Payload {

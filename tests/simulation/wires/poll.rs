@@ -71,7 +71,8 @@ mod tests {
     fn a_poll_has_messages_gaps_and_a_cursor() {
         let body = br#"{"messages":[{"topic":"news","id":"7n2m4k8q-42","time":1764547200123,"data":"hello"}],"gap":[{"topic":"news","count":3},{"topic":"b","count":null}],"cursor":"7n2m4k8q-42","more":true}"#;
         let polled = poll(body, Some("\"7n2m4k8q-42\""));
-        let payload = Payload { kind: Kind::Text, bytes: b"hello".to_vec(), event: None };
+        let (bytes, time_ms) = (b"hello".to_vec(), Some(1_764_547_200_123));
+        let payload = Payload { kind: Kind::Text, bytes, event: None, time_ms };
         let message = Message { topic: "news".into(), id: "7n2m4k8q-42".into(), payload };
         assert_eq!(polled.messages, [message]);
         assert_eq!(polled.gaps, [("news".to_owned(), Some(3)), ("b".to_owned(), None)]);

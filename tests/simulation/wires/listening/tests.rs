@@ -74,11 +74,12 @@ fn gap(cursor: Option<&str>) -> Told {
 fn hello(wire: Wire, cursor: Option<&str>) -> Told {
     let is_told = !matches!(wire, Wire::Sse | Wire::Raw);
     let kind = if wire == Wire::Sse { Kind::Unknown } else { Kind::Text };
+    let time_ms = is_told.then_some(1764547200123);
     Told::Message {
         topic: is_told.then(|| "news".into()),
         id: is_told.then(|| "e-42".into()),
         cursor: cursor.map(str::to_owned),
-        payload: Payload { kind, bytes: b"hello".to_vec(), event: None },
+        payload: Payload { kind, bytes: b"hello".to_vec(), event: None, time_ms },
     }
 }
 
