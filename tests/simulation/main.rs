@@ -41,9 +41,9 @@ use trace::Trace;
 const PINNED: [(u64, u32, &str); 5] = [
     (7, STEPS, "that a turn of one step did not come to rest"),
     (138, STEPS, "a batch that was reported on beyond the bound of what its client is owed"),
-    (351, STEPS, "a gap that was none, for a cursor that was ahead of its worker"),
+    (438, STEPS, "a gap that was none, for a cursor that was ahead of its worker"),
     (13, STEPS, "that a peer was given up for want of bytes that it had taken"),
-    (1494, STEPS, "that a peer's time was up in a poll that had been interrupted"),
+    (719, STEPS, "that a peer's time was up in a poll that had been interrupted"),
 ];
 
 fn must_not_fail(many: &Many, stories: usize) {

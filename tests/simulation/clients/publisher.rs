@@ -74,7 +74,8 @@ impl Publisher {
         if hands.random.u8(0..4) == 0 {
             publish.framing = Framing::Chunks(hands.random.usize(1..100));
         }
-        publish.expects_continue = self.sent.is_empty() && hands.random.u8(0..10) == 0;
+        let may_wait = self.sent.is_empty() && !hands.calm;
+        publish.expects_continue = may_wait && hands.random.u8(0..10) == 0;
         let (mut request, body) = publish.request(&payload.bytes);
         let asked = publish.asked();
         match publish.expects_continue {

@@ -9,7 +9,7 @@ use crate::net::Weather;
 /// server asks for.
 const CALM_MS: u64 = 240_000;
 /// Within this time a publish is acknowledged, and who listens is told, however narrow his connection is.
-const ACKNOWLEDGED_MS: u64 = 2_000;
+const ACKNOWLEDGED_MS: u64 = 8_000;
 const TOLD_MS: u64 = 6_000;
 /// Turns after which the server is busy with itself.
 const TURNS_MAX: usize = 400_000;
