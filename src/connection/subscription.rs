@@ -182,14 +182,13 @@ impl Subscription {
         for _ in 0..count {
             let index = usize::from(self.turn) % count;
             let edge = &mut self.edges.as_mut_slice()[index];
-            let View::Live(log) = context.topics.view(edge.topic) else {
-                self.turn = self.turn.wrapping_add(1);
-                continue;
+            let log = match context.topics.view(edge.topic) {
+                View::Live(log) if edge.is_resolved() => log,
+                _ => {
+                    self.turn = self.turn.wrapping_add(1);
+                    continue;
+                }
             };
-            if !edge.is_resolved() {
-                self.turn = self.turn.wrapping_add(1);
-                continue;
-            }
             let due = edge.due(log);
             edge.advance(log);
             match due {

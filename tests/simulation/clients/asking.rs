@@ -1,8 +1,9 @@
 //! A connection on which requests are answered whole, in their order.
 
 use super::Hands;
-use super::line::{Line, Pace};
+use super::line::{Leaving, Line, Pace};
 use crate::wires::http::{Answers, Asked, Head, Part};
+use crate::world::World;
 
 /// A whole answer.
 #[derive(Debug)]
@@ -50,6 +51,21 @@ impl Asking {
             }
         }
         whole
+    }
+
+    /// When there is something to take, or, if an answer `is_owed`, patience ends; never: `u64::MAX`.
+    pub(crate) fn wakes_at_ms(&self, world: &World, is_owed: bool, patience_ms: u64) -> u64 {
+        let ends_ms = if is_owed { self.line.used_ms + patience_ms } else { u64::MAX };
+        self.line.wakes_at_ms(world).min(ends_ms)
+    }
+
+    /// How to leave it, if it has ended or an answer that `is_owed` was waited for too long.
+    pub(crate) fn over(&self, world: &World, is_owed: bool, patience_ms: u64) -> Option<Leaving> {
+        if self.line.ended(world).is_some() {
+            return Some(Leaving::Close);
+        }
+        let is_late = is_owed && self.line.used_ms + patience_ms <= world.now_ms();
+        is_late.then_some(Leaving::Reset)
     }
 
     /// Whether a 100 has come for the request that is the next to be answered.

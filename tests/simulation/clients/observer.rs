@@ -181,18 +181,16 @@ impl Actor for Observer {
     }
 
     fn wakes_at_ms(&self, world: &World) -> u64 {
-        let Some(Asking { line, .. }) = &self.asking else { return u64::MAX };
-        let patience_ms = if self.sent.is_empty() { u64::MAX } else { line.used_ms + PATIENCE_MS };
-        line.wakes_at_ms(world).min(patience_ms)
+        let is_owed = !self.sent.is_empty();
+        let asking = self.asking.as_ref();
+        asking.map_or(u64::MAX, |asking| asking.wakes_at_ms(world, is_owed, PATIENCE_MS))
     }
 
     fn wake(&mut self, hands: &mut Hands<'_>) {
         self.take(hands);
-        let Some(Asking { line, .. }) = &self.asking else { return };
-        if line.ended(hands.world).is_some() {
-            self.go(hands, Leaving::Close);
-        } else if !self.sent.is_empty() && line.used_ms + PATIENCE_MS <= hands.now_ms() {
-            self.go(hands, Leaving::Reset);
+        let (asking, is_owed) = (self.asking.as_ref(), !self.sent.is_empty());
+        if let Some(how) = asking.and_then(|it| it.over(hands.world, is_owed, PATIENCE_MS)) {
+            self.go(hands, how);
         }
     }
 
