@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod base_url;
+pub mod bench;
 mod coming_back;
 mod event_stream;
 #[cfg(any(test, fuzzing))]

@@ -1,0 +1,3 @@
+//! `tidings bench`: a load generator, for this server and for others.
+
+pub mod findings;
