@@ -7,12 +7,14 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::cases::CASES;
+use crate::counting::Cost;
 
 /// What instruction counts depend on beside the code: each a name and a value.
 pub(crate) type Machine = Vec<(&'static str, String)>;
 
 const COMMENT: &str = "\
-# Instructions per operation, counted by callgrind (docs/hacking.md, Counting instructions).
+# What an operation takes: instructions and allocations, counted by callgrind (docs/hacking.md, Counting
+# instructions).
 # Written by `cargo bench --bench instructions -- --accept`. They hold for this compiler, C library and
 # kind of processor, and for the bench profile of Cargo.toml; elsewhere nothing is compared with them.
 ";
@@ -21,7 +23,7 @@ const COMMENT: &str = "\
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) machine: BTreeMap<String, String>,
-    pub(crate) cases: BTreeMap<String, u64>,
+    pub(crate) cases: BTreeMap<String, Cost>,
 }
 
 impl Figures {
@@ -34,7 +36,7 @@ impl Figures {
         }
     }
 
-    /// `name = value` of a machine, `name number …` of a case. What is wrong is a line.
+    /// `name = value` of a machine, `name instructions allocations …` of a case. What is wrong is a line.
     fn parse(text: &str) -> Result<Self, String> {
         let mut figures = Self::default();
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -44,11 +46,12 @@ impl Figures {
             }
             let mut words = line.split_whitespace();
             let name = words.next();
-            let figure = words.next().and_then(|word| word.parse().ok());
-            let (Some(name), Some(figure)) = (name, figure) else {
+            let mut number = || words.next().and_then(|word| word.parse().ok());
+            let (Some(name), Some(instructions), Some(allocations)) = (name, number(), number())
+            else {
                 return Err(format!("neither a machine nor a case: {line}"));
             };
-            figures.cases.insert(name.to_owned(), figure);
+            figures.cases.insert(name.to_owned(), Cost { instructions, allocations });
         }
         Ok(figures)
     }
@@ -68,10 +71,12 @@ impl Figures {
         for (name, value) in machine {
             text += &format!("{name:<8} = {value}\n");
         }
-        text.push('\n');
+        text += "\n# case          instructions allocations\n";
         for case in CASES {
-            if let Some(figure) = self.cases.get(case.name) {
-                text += &format!("{:<22} {figure:>9}  {}\n", case.name, case.what);
+            if let Some(Cost { instructions, allocations }) = self.cases.get(case.name) {
+                let name = case.name;
+                text +=
+                    &format!("{name:<19} {instructions:>8} {allocations:>11.2}  {}\n", case.what);
             }
         }
         fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))

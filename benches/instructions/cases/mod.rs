@@ -16,7 +16,7 @@ pub(crate) struct Case {
     /// Rounds that are counted.
     pub(crate) rounds: u32,
     /// Operations in a round.
-    pub(crate) operations: u64,
+    pub(crate) operations: u32,
     /// Sets up the first round.
     pub(crate) make: fn() -> Box<dyn Round>,
 }
