@@ -160,6 +160,7 @@ mod tests {
         progress.bar.force_draw();
         paper.take();
         progress.finish();
-        assert!(paper.take().contains("<cleared>"));
+        let written = paper.take();
+        assert!(written.contains("<cleared>") && !written.contains("fanout"), "{written}");
     }
 }
