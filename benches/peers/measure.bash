@@ -1,0 +1,2 @@
+ON_SERVER_CORE=()
+measure() { :; }
