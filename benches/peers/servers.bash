@@ -26,6 +26,7 @@ with socket.socket() as s:
 launch() {
   local log=$1
   shift
+  : >"$log" # so that it is there to be read before the program has opened it
   "${ON_SERVER_CORE[@]}" "$@" >"$log" 2>&1 </dev/null &
   LAUNCHED=$!
   STARTED+=("$LAUNCHED")
@@ -198,7 +199,7 @@ start_pushpin() {
   launch "$room/origin.log" "$TOOLS/node.bin" "$HERE/pushpin-origin.mjs" "$control"
   origin=$(await_line "$room/origin.log" 'listening on ([0-9]+)') || return 1
   printf '* 127.0.0.1:%s,over_http\n' "$origin" >"$room/routes"
-  fill zurl.conf "$room/zurl.conf" "DIRECTORY=$room"
+  fill zurl.conf "$room/zurl.conf" "DIRECTORY=$room" "DESCRIPTORS=$DESCRIPTORS"
   launch "$room/zurl.log" zurl --loglevel=1 "--config=$room/zurl.conf"
   fill pushpin.conf "$room/pushpin.conf" "INTERNAL=/usr/lib/pushpin/internal.conf" "PORT=$port" \
     "CONTROL=$control" "DIRECTORY=$room" "DESCRIPTORS=$DESCRIPTORS"
