@@ -32,6 +32,11 @@ rows() {
   done
 }
 
+# How many subscribers connect at a time: Pushpin answers 502 to what is more than about a hundred.
+connecting_to() {
+  if [[ $1 == pushpin ]]; then echo 64; else echo 256; fi
+}
+
 # Pushpin takes a millisecond and more to connect a subscriber: once must do.
 repeats_of() {
   if [[ $1 == pushpin ]]; then echo 1; else echo "$REPEATS"; fi
@@ -65,7 +70,8 @@ part() {
   await_rest
   if ! timeout 180 "${ON_GENERATOR_CORE[@]}" "$TIDINGS_BIN" bench "$scenario" --json --quiet \
     --subscribe-url "$wire=$SUBSCRIBE_URL" --publish-url "$PUBLISH_URL" \
-    --server-pid "$SERVER_PID" --wire "$wire" --subscribers "$SUBSCRIBERS" "$@" \
+    --server-pid "$SERVER_PID" --wire "$wire" --subscribers "$SUBSCRIBERS" \
+    --connecting "$(connecting_to "$server")" "$@" \
     >"$file.part" 2>"$file.errors"; then
     printf '%s, %s, %s: no figure: %s\n' "$server" "$wire" "$name" "$(tail -n 1 "$file.errors")" >&2
     return 0
@@ -78,7 +84,7 @@ row() {
   local server=$1 wire=$2 repeat=$3
   say "$server, $wire, repeat $repeat of $(repeats_of "$server")"
   start "$server"
-  #  part "$server" "$wire" idle "$repeat" idle --few "$FEW"
+  part "$server" "$wire" idle "$repeat" idle --few "$FEW" --duration 0.1
   part "$server" "$wire" connect "$repeat" connect
   part "$server" "$wire" sixteen "$repeat" fanout --size "$MESSAGE_BYTES" --outstanding 16 \
     --publishers 16 --duration "$SECONDS_EACH"

@@ -113,8 +113,9 @@ served_at() {
 start_tidings() {
   local room address
   room=$(room tidings)
+  # Its defaults but for limits that are there for strangers, and that a generator would meet.
   launch "$room/log" "$TIDINGS_BIN" serve --listen 127.0.0.1:0 --workers 1 \
-    --connections-per-address 1000000
+    --connections-per-address 1000000 --reads-per-second 1000000 --requests-max 4294967295
   address=$(await_line "$room/log" 'http://(127\.0\.0\.1:[0-9]+)') || return 1
   SERVER_PID=$LAUNCHED
   SUBSCRIBE_URL=http://$address/topics/bench
@@ -184,7 +185,7 @@ start_uwebsockets() {
 }
 
 version_uwebsockets() {
-  printf 'uWebSockets (C++, as in libuwebsockets-sys %s)\n' \
+  printf 'uWebSockets (libuwebsockets-sys %s)\n' \
     "$(sed -n 's/^libuwebsockets-sys = "=\(.*\)"/\1/p' "$HERE/uwebsockets/Cargo.toml")"
 }
 
