@@ -17,6 +17,7 @@ use super::fault::Fault;
 use super::ledger::{ByWire, Delivery, Ledger};
 use super::link::Link;
 use super::member::{Member, Stage, Tally};
+use super::show::Progress;
 use super::sockets::{Sources, cut};
 use super::subscriber::{Heard, Subscriber};
 use super::target::Target;
@@ -60,6 +61,7 @@ pub(super) struct Swarm {
     /// The cursor that streams begin behind.
     pub(super) after: Option<String>,
     pub(super) tally: Tally,
+    progress: Arc<Progress>,
 }
 
 impl Swarm {
@@ -72,6 +74,7 @@ impl Swarm {
         topics: Topics,
         clock: Clock,
         net: u8,
+        progress: Arc<Progress>,
     ) -> Result<Self, String> {
         let connecting_max = target.connecting_max;
         Ok(Self {
@@ -93,11 +96,17 @@ impl Swarm {
             retry: None,
             after: None,
             tally: Tally::default(),
+            progress,
         })
     }
 
     pub(super) const fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Where to say how far it is.
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     pub(super) const fn topics(&self) -> &Topics {
