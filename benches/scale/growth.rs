@@ -1,0 +1,47 @@
+//! Whether a connection or a delivery costs more when there are more connections.
+
+use super::generator::measure;
+use super::line::{Line, Mark};
+use super::pairs::Pairs;
+use super::server::Server;
+use super::{Effort, fanout};
+
+/// The last is nearly what 20,000 descriptors allow.
+const CONNECTIONS: [usize; 3] = [1_000, 10_000, 19_000];
+/// Deliveries with each number of them.
+const DELIVERIES: usize = 200_000;
+const REPEATS: usize = 3;
+
+/// Growth of CPU per connection and per delivery. The kernel's own share grows too, as its sockets leave
+/// the caches: the bare loops say by how much.
+pub(crate) fn rows(effort: &Effort) -> Vec<Line> {
+    let mut accepting = CONNECTIONS.map(|_| Pairs::default());
+    let mut sending = CONNECTIONS.map(|_| Pairs::default());
+    for _ in 0..effort.of(REPEATS) {
+        for (place, connections) in CONNECTIONS.into_iter().enumerate() {
+            let [floor, own] = [Server::floor, |_: &str| Server::tidings(&[])].map(|start| {
+                let flags = format!("--wires sse --connections {connections}");
+                let accepted = measure("connect", &start("sse"), &flags);
+                let messages = effort.of(DELIVERIES / connections);
+                let flags = fanout::flags("sse", connections, messages, 1);
+                let sent = measure("fanout", &start("sse"), &flags);
+                let accepted = accepted.figure("cpu_us_per_connection", "sse");
+                (accepted, sent.figure("cpu_us_per_delivery", "sse"))
+            });
+            accepting[place].push(own.0, floor.0);
+            sending[place].push(own.1, floor.1);
+        }
+    }
+    let mut lines = Vec::new();
+    for (what, pairs) in [("connection", &accepting), ("delivery", &sending)] {
+        for (place, connections) in CONNECTIONS.into_iter().enumerate().skip(1) {
+            let growth = pairs[place].growth_from(&pairs[0]);
+            let name = format!(
+                "growth of CPU per {what}, {} to {connections} connections",
+                CONNECTIONS[0]
+            );
+            lines.push(growth.line(&name, "times", Mark::at_most(1.2, 1.05)));
+        }
+    }
+    lines
+}

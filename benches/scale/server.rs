@@ -1,0 +1,115 @@
+//! A server in a process of its own, on cores of its own; /proc says what it used.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// Where servers run, unless a row says otherwise.
+pub(crate) const SERVER_CORE: &str = "0";
+/// Where the load generator runs.
+pub(crate) const GENERATOR_CORE: &str = "1";
+pub(crate) const BOTH_CORES: &str = "0,1";
+
+/// Who serves.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Tidings,
+    /// See `floor`.
+    Floor,
+}
+
+/// A running server. It is killed when this goes away, also on a panic.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) who: Who,
+    pub(crate) address: SocketAddr,
+}
+
+/// The tidings that serves and generates: as built for this run, or another build to compare with.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("SCALE_TIDINGS")
+        .map_or_else(|| env!("CARGO_BIN_EXE_tidings").into(), Into::into)
+}
+
+/// `program` on these cores only. taskset becomes the program: the process is the child itself.
+pub(crate) fn pinned(cores: &str, program: &std::path::Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", cores]).arg(program);
+    command
+}
+
+impl Server {
+    /// One worker on one core, with no limit by address and nothing else changed but `flags`.
+    pub(crate) fn tidings(flags: &[&str]) -> Self {
+        Self::tidings_on(SERVER_CORE, 1, flags)
+    }
+
+    pub(crate) fn tidings_on(cores: &str, workers: usize, flags: &[&str]) -> Self {
+        let mut command = pinned(cores, &binary());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()]);
+        command.args(["--connections-per-address", "1000000", "--reads-per-second", "1000000"]);
+        Self::start(Who::Tidings, command.args(flags))
+    }
+
+    /// The floor; `wire` is what its subscribers speak.
+    pub(crate) fn floor(wire: &str) -> Self {
+        Self::floor_on(SERVER_CORE, wire)
+    }
+
+    pub(crate) fn floor_on(cores: &str, wire: &str) -> Self {
+        let program = std::env::current_exe().unwrap();
+        Self::start(Who::Floor, pinned(cores, &program).args(["floor-server", wire]))
+    }
+
+    /// Starts it and reads the address from its first line.
+    fn start(who: Who, command: &mut Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| {
+                panic!("taskset (of util-linux) cannot be started: {error}")
+            });
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+        let address = address.and_then(|text| text.parse().ok());
+        let Some(address) = address else {
+            let _ = child.kill();
+            panic!("the server did not say where it listens but {line:?}");
+        };
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        Self { child, who, address }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Seconds of CPU that all its threads have used; exact while they sleep, behind by up to a tick of
+    /// the kernel while they run.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.cpu_of_threads().iter().sum()
+    }
+
+    /// The same thread by thread.
+    pub(crate) fn cpu_of_threads(&self) -> Vec<f64> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        tasks
+            .map(|task| {
+                let path = task.unwrap().path().join("schedstat");
+                let text = std::fs::read_to_string(path).unwrap_or_default();
+                let nanoseconds: u64 =
+                    text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+                nanoseconds as f64 / 1e9
+            })
+            .collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
