@@ -17,7 +17,7 @@ pub(crate) fn idle(effort: &Effort) -> Vec<Line> {
     for wire in ["sse", "ndjson", "websocket", "long-poll"] {
         let server = Server::tidings(&["--heartbeat", "25", "--ping", "25"]);
         let seconds = effort.of(WATCHED_SECONDS);
-        let flags = format!("--wires {wire} --connections {IDLE} --seconds {seconds}");
+        let flags = format!("--wire {wire} --subscribers {IDLE} --duration {seconds}");
         let found = measure("idle", &server, &flags);
         let name = format!("bytes of an idle connection, {wire}");
         let bytes = [found.figure("bytes_per_connection", wire)];
@@ -34,7 +34,7 @@ pub(crate) fn accepted(effort: &Effort) -> Vec<Line> {
     let mut lines = Vec::new();
     for wire in ["sse", "websocket"] {
         let mut cpu = Pairs::default();
-        let flags = format!("--wires {wire} --connections {SUBSCRIBERS}");
+        let flags = format!("--wire {wire} --subscribers {SUBSCRIBERS}");
         for _ in 0..effort.repeats {
             let [floor, own] = [Server::floor(wire), Server::tidings(&[])].map(|server| {
                 measure("connect", &server, &flags).figure("cpu_us_per_connection", wire)

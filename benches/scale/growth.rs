@@ -20,7 +20,7 @@ pub(crate) fn rows(effort: &Effort) -> Vec<Line> {
     for _ in 0..effort.of(REPEATS) {
         for (place, connections) in CONNECTIONS.into_iter().enumerate() {
             let [floor, own] = [Server::floor, |_: &str| Server::tidings(&[])].map(|start| {
-                let flags = format!("--wires sse --connections {connections}");
+                let flags = format!("--wire sse --subscribers {connections}");
                 let accepted = measure("connect", &start("sse"), &flags);
                 let messages = effort.of(DELIVERIES / connections);
                 let flags = fanout::flags("sse", connections, messages, 1);

@@ -10,7 +10,7 @@ const PUBLISHES: usize = 30_000;
 
 /// One connection, one publish at a time, no subscribers, against a bare `read` and `write`.
 pub(crate) fn rows(effort: &Effort) -> Vec<Line> {
-    let flags = format!("--ways single --subscribers 0 --messages {}", effort.of(PUBLISHES));
+    let flags = format!("--way single --messages {}", effort.of(PUBLISHES));
     let mut cpu = Pairs::default();
     for _ in 0..effort.repeats {
         let [floor, own] = [Server::floor("sse"), Server::tidings(&[])].map(|server| {

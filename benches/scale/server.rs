@@ -41,7 +41,7 @@ pub(crate) fn pinned(cores: &str, program: &std::path::Path) -> Command {
 }
 
 impl Server {
-    /// One worker on one core, with no limit by address and nothing else changed but `flags`.
+    /// One worker on one core, with no limits that strangers have and nothing else changed but `flags`.
     pub(crate) fn tidings(flags: &[&str]) -> Self {
         Self::tidings_on(SERVER_CORE, 1, flags)
     }
@@ -50,6 +50,7 @@ impl Server {
         let mut command = pinned(cores, &binary());
         command.args(["serve", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()]);
         command.args(["--connections-per-address", "1000000", "--reads-per-second", "1000000"]);
+        command.args(["--requests-max", "4294967295"]);
         Self::start(Who::Tidings, command.args(flags))
     }
 
