@@ -1,4 +1,4 @@
-//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`.
+//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings bench`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -58,6 +58,8 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Wait on topics and print what is published to them
     Subscribe(subscribe::SubscribeArguments),
+    /// Measure this server, or another one
+    Bench(bench::BenchArguments),
 }
 
 /// Runs the command that this process was started with; returns what it should exit with: 0 when
@@ -69,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     }
 }
 

@@ -17,14 +17,18 @@ pub(super) enum Replica {
     /// The owner refused; the replica goes when its subscribers have.
     Refused(Refusal),
     /// The owner supplies it.
-    Live {
-        /// The topic in the owner's hub.
-        owner: TopicKey,
-        /// What was retained when it was followed ends before this; until then it is incomplete.
-        good_from: u64,
-        /// What the owner was asked.
-        questions: Questions,
-    },
+    Live(Box<Live>),
+}
+
+/// What a replica knows of its owner.
+#[derive(Debug)]
+pub(super) struct Live {
+    /// The topic in the owner's hub.
+    pub(super) owner: TopicKey,
+    /// What was retained when it was followed ends before this; until then it is incomplete.
+    good_from: u64,
+    /// What the owner was asked.
+    questions: Questions,
 }
 
 /// How far the owner's log is, as far as somebody here needed to know: one question at a time.
@@ -52,16 +56,17 @@ impl Replica {
     pub(super) fn view<'a>(&self, log: &'a Log) -> View<'a> {
         match self {
             Self::Refused(refusal) => View::Refused(*refusal),
-            Self::Live { good_from, .. } if log.next_seq() >= *good_from => View::Live(log),
+            Self::Live(live) if log.next_seq() >= live.good_from => View::Live(log),
             Self::Syncing if planted(Fault::ShowsReplicaEarly) => View::Live(log),
-            Self::Syncing | Self::Live { .. } => View::Syncing,
+            Self::Syncing | Self::Live(_) => View::Syncing,
         }
     }
 
     /// See [`crate::topic::Topics::answer`].
     pub(super) fn answer(&self, question: u32) -> Option<Reach> {
         match self {
-            Self::Live { questions: Questions { answered, reach, .. }, .. } => {
+            Self::Live(live) => {
+                let Questions { answered, reach, .. } = &live.questions;
                 // Numbers wrap; those that wait for an answer are close to each other.
                 let is_answered = answered.wrapping_sub(question) <= u32::MAX / 2;
                 is_answered.then_some(*reach)
@@ -96,7 +101,7 @@ impl Hub {
         // Whatever was asked before is answered with this.
         let (answered, reach) = (self.questions, Reach { epoch, next_seq: good_from });
         let questions = Questions { answered, reach, asked: None, wanted: None };
-        let replica = Replica::Live { owner, good_from, questions };
+        let replica = Replica::Live(Box::new(Live { owner, good_from, questions }));
         self.topics[slot as usize].role = Role::Follower(replica);
         self.announce(slot);
         self.arm(slot);
@@ -106,7 +111,8 @@ impl Hub {
     /// asked before. Returns the number of the question; of a topic of our own any is answered.
     pub(super) fn ask_owner(&mut self, slot: u32, seat: u32) -> u32 {
         let entry = &mut self.topics[slot as usize];
-        let Role::Follower(Replica::Live { questions, .. }) = &mut entry.role else { return 1 };
+        let Role::Follower(Replica::Live(live)) = &mut entry.role else { return 1 };
+        let questions = &mut live.questions;
         if let Some(question) = &mut questions.wanted {
             question.seats.insert(seat);
             return question.number;
@@ -128,7 +134,8 @@ impl Hub {
     pub(super) fn note_reach(&mut self, replica: TopicKey, number: u32, reach: Reach) {
         let Some(slot) = self.live(replica) else { return };
         let entry = &mut self.topics[slot as usize];
-        if let Role::Follower(Replica::Live { questions, .. }) = &mut entry.role {
+        if let Role::Follower(Replica::Live(live)) = &mut entry.role {
+            let questions = &mut live.questions;
             (questions.answered, questions.reach) = (number, reach);
             let answered = questions.asked.take();
             self.send_question(slot);
@@ -140,10 +147,8 @@ impl Hub {
     fn send_question(&mut self, slot: u32) {
         let replica = self.key(slot);
         let entry = &mut self.topics[slot as usize];
-        let Role::Follower(Replica::Live { owner, questions, .. }) = &mut entry.role else {
-            return;
-        };
-        let topic = *owner;
+        let Role::Follower(Replica::Live(live)) = &mut entry.role else { return };
+        let (topic, questions) = (live.owner, &mut live.questions);
         questions.asked = questions.wanted.take();
         if let Some(Question { number, .. }) = questions.asked {
             let owner = self.owner_of(&self.topics[slot as usize].name);
@@ -155,8 +160,7 @@ impl Hub {
         let Some(slot) = self.live(replica) else { return };
         self.topics[slot as usize].role = Role::Follower(Replica::Refused(refusal));
         // Who comes next asks again.
-        let name = self.topics[slot as usize].name.clone();
-        self.names.remove(&name);
+        self.names.remove(&self.topics[slot as usize].name, slot);
         self.announce(slot);
         self.arm(slot);
     }
@@ -188,13 +192,11 @@ impl Hub {
     pub(super) fn reset_replica(&mut self, replica: TopicKey, epoch: Epoch) {
         let Some(slot) = self.live(replica) else { return };
         self.change_log(slot, |log| log.reset(epoch, 1));
-        if let Role::Follower(Replica::Live { good_from, questions, .. }) =
-            &mut self.topics[slot as usize].role
-        {
-            *good_from = 1;
+        if let Role::Follower(Replica::Live(live)) = &mut self.topics[slot as usize].role {
+            live.good_from = 1;
             // An answer may have come before this, and say how far the epoch is by now.
-            if questions.reach.epoch != epoch {
-                questions.reach = Reach { epoch, next_seq: 1 };
+            if live.questions.reach.epoch != epoch {
+                live.questions.reach = Reach { epoch, next_seq: 1 };
             }
         }
         self.announce(slot);

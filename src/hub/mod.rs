@@ -12,13 +12,13 @@ mod follower;
 mod idempotency;
 mod links;
 mod mail;
+mod names;
 mod owner;
 mod restart;
 mod room;
 mod seats;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -29,6 +29,7 @@ pub use self::mail::{Mail, TopicKey, credit_units};
 use self::follower::Replica;
 use self::idempotency::Remembered;
 use self::links::Links;
+use self::names::Names;
 use self::owner::Ownership;
 use self::room::Room;
 use self::seats::Seats;
@@ -50,16 +51,13 @@ use crate::topic::{
 pub struct Hub {
     worker: usize,
     workers: usize,
-    /// The same in all workers, and different in each process: nobody outside can choose names that
-    /// meet in one worker.
-    hash_seed: u64,
     random: Rng,
     retention: Retention,
     topic_idle_ms: u64,
     budgets: Budgets,
     memory_max: usize,
     topics: Slab<Topic>,
-    names: HashMap<TopicName, u32>,
+    names: Names,
     room: Room,
     next_generation: u32,
     /// Invariant: the sum of the logs' `memory_bytes`.
@@ -101,7 +99,6 @@ impl Hub {
         Self {
             worker,
             workers: config.workers,
-            hash_seed,
             random,
             retention: Retention {
                 messages: limits.log_messages as usize,
@@ -112,7 +109,7 @@ impl Hub {
             budgets: config.budgets,
             memory_max: config.share(limits.memory_bytes_max),
             topics: Slab::new(),
-            names: HashMap::new(),
+            names: Names::new(hash_seed),
             room: Room::new(config),
             next_generation: 0,
             memory: 0,
@@ -198,7 +195,8 @@ impl Hub {
     pub fn poll_delivery(&mut self) -> Option<u32> {
         loop {
             let slot = *self.walks.front()?;
-            let Some(topic) = self.topics.get_mut(slot as usize).filter(|topic| topic.seats.queued)
+            let Some(topic) =
+                self.topics.get_mut(slot as usize).filter(|topic| topic.seats.is_queued())
             else {
                 self.walks.pop_front();
                 self.turn = 0;
@@ -255,12 +253,12 @@ impl Hub {
     }
 
     fn owner_of(&self, topic: &TopicName) -> usize {
-        if self.workers == 1 {
-            return self.worker;
-        }
-        let mut hasher = DefaultHasher::new();
-        (self.hash_seed, topic).hash(&mut hasher);
-        (hasher.finish() % self.workers as u64) as usize
+        if self.workers == 1 { self.worker } else { self.names.owner(topic, self.workers) }
+    }
+
+    /// The slot of the topic with that name.
+    fn slot_of(&self, topic: &TopicName) -> Option<u32> {
+        self.names.slot(&self.topics, topic)
     }
 
     fn key(&self, slot: u32) -> TopicKey {
@@ -281,8 +279,14 @@ impl Hub {
             Role::Owner(_) => Log::new(epoch, 1),
             Role::Follower(_) => Log::replica(),
         };
-        let (name, seats) = (name.clone(), Seats::default());
-        let topic = Topic { name: name.clone(), generation, log, seats, role, used_at: now };
+        let topic = Topic {
+            name: name.clone(),
+            generation,
+            log,
+            seats: Seats::default(),
+            role,
+            used_at: now,
+        };
         let slot = u32::try_from(self.topics.insert(topic)).expect("topics are counted in 32 bits");
         self.names.insert(name, slot);
         self.arm(slot);
@@ -368,13 +372,11 @@ impl Hub {
         self.memory -= topic.log.memory_bytes();
         self.timers.set(slot, Instant::NEVER);
         // A replica that was refused has lost its name already, perhaps to another.
-        if self.names.get(&topic.name) == Some(&slot) {
-            self.names.remove(&topic.name);
-        }
+        self.names.remove(&topic.name, slot);
         self.room.release(&topic.role);
-        if let Role::Follower(Replica::Live { owner, .. }) = topic.role {
+        if let Role::Follower(Replica::Live(live)) = topic.role {
             let worker = self.owner_of(&topic.name);
-            self.links.send(worker, Mail::Unfollow { topic: owner });
+            self.links.send(worker, Mail::Unfollow { topic: live.owner });
         }
     }
 
@@ -416,7 +418,7 @@ impl Topics for Hub {
             ticket,
         });
         if planted(Fault::AcknowledgesBeforeSequenced)
-            && let Some(View::Live(log)) = self.names.get(topic).map(|&it| self.view(TopicId(it)))
+            && let Some(View::Live(log)) = self.slot_of(topic).map(|it| self.view(TopicId(it)))
         {
             let (epoch, sequence) = (log.epoch(), log.next_seq());
             return Publishing::Done(Ok(Position { epoch, sequence }));
@@ -438,8 +440,8 @@ impl Topics for Hub {
         topic: &TopicName,
         subscriber: ConnectionKey,
     ) -> Result<(TopicId, u32), Refusal> {
-        let slot = match self.names.get(topic) {
-            Some(&slot) => slot,
+        let slot = match self.slot_of(topic) {
+            Some(slot) => slot,
             None if self.owner_of(topic) == self.worker => self.begin_silent(now.instant, topic)?,
             None => self.follow(now.instant, topic)?,
         };

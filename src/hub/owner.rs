@@ -18,6 +18,13 @@ use crate::topic::{
 pub(super) struct Ownership {
     /// Whether it ever had a message: see `room.rs`.
     pub(super) was_published_to: bool,
+    /// Apart, as most of a million topics have none.
+    following: Option<Box<Following>>,
+}
+
+/// Who follows a topic, and who waits for that.
+#[derive(Debug, Default)]
+struct Following {
     followers: Vec<Follower>,
     /// Publishes and deletions that are answered when every follower was mailed them, in turn.
     unanswered: VecDeque<Unanswered>,
@@ -47,31 +54,44 @@ struct Unanswered {
 
 impl Ownership {
     pub(super) fn has_followers(&self) -> bool {
-        !self.followers.is_empty()
+        self.following.as_ref().is_some_and(|following| !following.followers.is_empty())
     }
 
     /// Forgets what a worker asked for that has failed since. Whether it followed the topic.
     pub(super) fn forget_worker(&mut self, worker: usize) -> bool {
-        self.unanswered.retain(|unanswered| unanswered.worker != worker);
-        let before = self.followers.len();
-        self.followers.retain(|follower| follower.worker != worker);
-        self.followers.len() < before
+        let Some(following) = &mut self.following else { return false };
+        following.unanswered.retain(|unanswered| unanswered.worker != worker);
+        let before = following.followers.len();
+        following.followers.retain(|follower| follower.worker != worker);
+        following.followers.len() < before
     }
 
     /// When the oldest unanswered publish is answered, whatever its followers do.
     pub(super) fn answers_due(&self) -> Instant {
-        self.unanswered.front().map_or(Instant::NEVER, |oldest| oldest.since + FOLLOWER_STALL_MS)
+        let oldest = self.following.as_ref().and_then(|following| following.unanswered.front());
+        oldest.map_or(Instant::NEVER, |oldest| oldest.since + FOLLOWER_STALL_MS)
     }
 
     /// Pretends that every follower was mailed all that is before `next`.
     #[cfg(test)]
     pub(super) fn start_followers_at(&mut self, next: u64) {
-        self.followers.iter_mut().for_each(|follower| follower.next = next);
+        self.followers_mut().for_each(|follower| follower.next = next);
+    }
+
+    fn followers_mut(&mut self) -> impl Iterator<Item = &mut Follower> {
+        self.following.iter_mut().flat_map(|following| &mut following.followers)
     }
 
     /// The first message that some follower was not mailed yet; 0 if one does not know of the epoch.
     fn mailed_up_to(&self) -> u64 {
-        self.followers.iter().map(|follower| follower.next).min().unwrap_or(u64::MAX)
+        let followers = self.following.iter().flat_map(|following| &following.followers);
+        followers.map(|follower| follower.next).min().unwrap_or(u64::MAX)
+    }
+
+    /// Holds no memory for followers when there are none and nobody waits.
+    fn shrink(&mut self) {
+        let is_vain = |it: &mut Box<Following>| it.followers.is_empty() && it.unanswered.is_empty();
+        self.following.take_if(is_vain);
     }
 }
 
@@ -89,11 +109,11 @@ impl Hub {
         if let Some(position) =
             key.and_then(|key| self.remembered.position(now.instant, topic, key))
         {
-            return match self.names.get(topic) {
-                Some(&slot) if planted(Fault::AnswersRepeatAnew) => {
+            return match self.slot_of(topic) {
+                Some(slot) if planted(Fault::AnswersRepeatAnew) => {
                     Publishing::Done(Ok(self.topics[slot as usize].log.head()))
                 }
-                Some(&slot) => self.acknowledge(now, slot, from, ticket, position),
+                Some(slot) => self.acknowledge(now, slot, from, ticket, position),
                 None => Publishing::Done(Ok(position)),
             };
         }
@@ -137,7 +157,7 @@ impl Hub {
         if !answer_now {
             let (since, outcome) = (now.instant, Ok(position));
             let unanswered = Unanswered { sequence, since, worker, ticket, outcome };
-            owned.unanswered.push_back(unanswered);
+            owned.following.get_or_insert_default().unanswered.push_back(unanswered);
         }
         self.arm(slot);
         if answer_now { Publishing::Done(Ok(position)) } else { Publishing::Pending }
@@ -167,7 +187,7 @@ impl Hub {
         topic: &TopicName,
         ticket: Ticket,
     ) -> Publishing {
-        let Some(&slot) = self.names.get(topic) else {
+        let Some(slot) = self.slot_of(topic) else {
             return Publishing::Done(Err(Refusal::NoSuchTopic));
         };
         let epoch = self.begin_epoch(now, slot);
@@ -184,9 +204,10 @@ impl Hub {
         let topic = &mut self.topics[slot as usize];
         topic.used_at = now.instant;
         if let Role::Owner(owned) = &mut topic.role {
-            owned.followers.iter_mut().for_each(|follower| follower.next = 0);
+            owned.followers_mut().for_each(|follower| follower.next = 0);
             // Their messages are gone: all that there is to wait for is the news of it.
-            owned.unanswered.iter_mut().for_each(|unanswered| unanswered.sequence = 0);
+            let unanswered = owned.following.iter_mut().flat_map(|it| &mut it.unanswered);
+            unanswered.for_each(|unanswered| unanswered.sequence = 0);
         }
         self.announce(slot);
         self.supply_followers(slot);
@@ -203,8 +224,8 @@ impl Hub {
         replica: TopicKey,
         again: bool,
     ) {
-        let slot = match self.names.get(topic) {
-            Some(&slot) => slot,
+        let slot = match self.slot_of(topic) {
+            Some(slot) => slot,
             // It was there, and counted, when the subscribers came: they cannot be refused any more.
             None if again => self.begin_again(now.instant, topic),
             None => match self.begin_silent(now.instant, topic) {
@@ -222,7 +243,8 @@ impl Hub {
         let Role::Owner(owned) = &mut entry.role else {
             unreachable!("only the owner of a topic is asked to be followed")
         };
-        owned.followers.push(Follower { worker, replica, next: first_seq, waiting: false });
+        let follower = Follower { worker, replica, next: first_seq, waiting: false };
+        owned.following.get_or_insert_default().followers.push(follower);
         self.links.send(worker, Mail::Followed { replica, topic, epoch, first_seq, next_seq });
         self.supply_followers(slot);
         self.arm(slot);
@@ -245,7 +267,9 @@ impl Hub {
         let Some(slot) = self.live(topic) else { return };
         let topic = &mut self.topics[slot as usize];
         if let Role::Owner(owned) = &mut topic.role {
-            owned.followers.retain(|follower| follower.worker != worker);
+            if let Some(following) = &mut owned.following {
+                following.followers.retain(|follower| follower.worker != worker);
+            }
             topic.used_at = now.instant;
         }
         self.release_answers(now, slot, false);
@@ -265,10 +289,12 @@ impl Hub {
 
     /// Mails every follower what it has not got, as far as its worker has credit.
     fn supply_followers(&mut self, slot: u32) {
-        let Role::Owner(owned) = &self.topics[slot as usize].role else { return };
-        for index in 0..owned.followers.len() {
+        for index in 0.. {
             let Role::Owner(owned) = &self.topics[slot as usize].role else { return };
-            let follower = &owned.followers[index];
+            let followers = owned.following.as_ref().map(|following| &following.followers);
+            let Some(follower) = followers.and_then(|followers| followers.get(index)) else {
+                return;
+            };
             if !follower.waiting {
                 let worker = follower.worker;
                 self.supply(slot, worker);
@@ -281,7 +307,7 @@ impl Hub {
         let key = self.key(slot);
         let topic = &mut self.topics[slot as usize];
         let Role::Owner(owned) = &mut topic.role else { return };
-        let Some(follower) = owned.followers.iter_mut().find(|follower| follower.worker == worker)
+        let Some(follower) = owned.followers_mut().find(|follower| follower.worker == worker)
         else {
             return;
         };
@@ -319,12 +345,13 @@ impl Hub {
     pub(super) fn release_answers(&mut self, now: Now, slot: u32, overdue: bool) {
         let Role::Owner(owned) = &mut self.topics[slot as usize].role else { return };
         let mailed_up_to = owned.mailed_up_to();
-        while let Some(oldest) = owned.unanswered.front() {
+        let Some(following) = &mut owned.following else { return };
+        while let Some(oldest) = following.unanswered.front() {
             let late = overdue && now.instant.since(oldest.since) >= FOLLOWER_STALL_MS;
             if oldest.sequence >= mailed_up_to && !late {
                 break;
             }
-            let Some(Unanswered { worker, ticket, outcome, .. }) = owned.unanswered.pop_front()
+            let Some(Unanswered { worker, ticket, outcome, .. }) = following.unanswered.pop_front()
             else {
                 break;
             };
@@ -334,5 +361,6 @@ impl Hub {
                 self.links.send(worker, Mail::Answer { ticket, outcome });
             }
         }
+        owned.shrink();
     }
 }

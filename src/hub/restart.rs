@@ -12,7 +12,7 @@ impl Hub {
     /// The empty hub that takes this one's place.
     pub fn successor(&mut self, config: &Config, now: Instant) -> Self {
         let timers = Timers::starting_at(now);
-        Self { timers, ..Self::new(config, self.worker, self.hash_seed, self.random.fork()) }
+        Self { timers, ..Self::new(config, self.worker, self.names.seed(), self.random.fork()) }
     }
 
     /// Another worker has begun anew. Its topics begin another epoch with whoever asks first; here, that

@@ -69,8 +69,8 @@ impl Hub {
     /// The topic that a message is appended to next: one that there is, or a new one.
     pub(super) fn begin_spoken(&mut self, now: Instant, topic: &TopicName) -> Result<u32, Refusal> {
         let has_room = self.room.spoken < self.room.owned_max;
-        let slot = match self.names.get(topic) {
-            Some(&slot) => slot,
+        let slot = match self.slot_of(topic) {
+            Some(slot) => slot,
             None if has_room => {
                 self.room.silent += 1;
                 self.insert(now, topic, Role::Owner(Ownership::default()))

@@ -52,8 +52,15 @@ pub struct Log {
     life: u32,
     /// The messages are those of an owner's log in this process, which counts them.
     is_replica: bool,
-    /// Invariant: the sequence of `entries[0]`, or of the next message if there is none. At least 1.
+    /// Invariant: the sequence of the oldest message, or of the next one if there is none. At least 1.
     first_seq: u64,
+    /// Apart, as most of a million topics have no message. Invariant: it holds one at least.
+    retained: Option<Box<Retained>>,
+}
+
+/// The messages that there are.
+#[derive(Debug, Default)]
+struct Retained {
     entries: VecDeque<Entry>,
     /// Invariant: the sum of the entries' `cost_bytes`.
     bytes: usize,
@@ -77,8 +84,7 @@ impl Entry {
 impl Log {
     /// An empty log whose next message has the sequence `first_seq`.
     pub fn new(epoch: Epoch, first_seq: u64) -> Self {
-        let (entries, life, is_replica) = (VecDeque::new(), 0, false);
-        Self { epoch, life, is_replica, first_seq, entries, bytes: 0, encoded_bytes: 0 }
+        Self { epoch, life: 0, is_replica: false, first_seq, retained: None }
     }
 
     /// An empty log that will be supplied with the messages of another one. [`Log::reset`] says which.
@@ -97,8 +103,13 @@ impl Log {
     pub fn append(&mut self, message: Arc<Message>, now: Instant) -> u64 {
         let sequence = self.next_seq();
         assert!(sequence < u64::MAX, "sequence numbers do not wrap");
-        self.bytes += message.cost_bytes();
-        self.entries.push_back(Entry { message, appended_at: now, encoded: Default::default() });
+        let retained = self.retained.get_or_insert_default();
+        retained.bytes += message.cost_bytes();
+        retained.entries.push_back(Entry {
+            message,
+            appended_at: now,
+            encoded: Default::default(),
+        });
         sequence
     }
 
@@ -111,41 +122,42 @@ impl Log {
     /// every cursor.
     pub fn skip_to(&mut self, sequence: u64) {
         assert!(sequence >= self.next_seq(), "a log only moves forward");
-        self.first_seq = sequence;
-        self.entries = VecDeque::new();
-        (self.bytes, self.encoded_bytes) = (0, 0);
+        (self.first_seq, self.retained) = (sequence, None);
     }
 
     /// Forgets the oldest messages until every bound of `retention` holds.
     pub fn trim(&mut self, retention: &Retention, now: Instant) {
-        while let Some(oldest) = self.entries.front() {
-            let fits = self.entries.len() + usize::from(planted(Fault::TrimsOneTooMany))
+        let Some(retained) = &mut self.retained else { return };
+        while let Some(oldest) = retained.entries.front() {
+            let fits = retained.entries.len() + usize::from(planted(Fault::TrimsOneTooMany))
                 <= retention.messages
-                && self.bytes <= retention.bytes
+                && retained.bytes <= retention.bytes
                 && now.since(oldest.appended_at) < retention.age_ms;
             if fits {
                 break;
             }
-            self.bytes -= oldest.message.cost_bytes();
-            self.encoded_bytes -= oldest.encoded_bytes();
-            self.entries.pop_front();
-            if !(planted(Fault::ReusesLastSequence) && self.entries.is_empty()) {
+            retained.bytes -= oldest.message.cost_bytes();
+            retained.encoded_bytes -= oldest.encoded_bytes();
+            retained.entries.pop_front();
+            if !(planted(Fault::ReusesLastSequence) && retained.entries.is_empty()) {
                 self.first_seq += 1;
             }
         }
-        if self.entries.is_empty() {
-            self.entries = VecDeque::new();
+        if retained.entries.is_empty() {
+            self.retained = None;
         }
     }
 
     /// When the oldest message reaches its age; [`Instant::NEVER`] if there is none.
     pub fn oldest_expires(&self, retention: &Retention) -> Instant {
-        self.entries.front().map_or(Instant::NEVER, |entry| entry.appended_at + retention.age_ms)
+        let oldest = self.retained.as_ref().and_then(|retained| retained.entries.front());
+        oldest.map_or(Instant::NEVER, |entry| entry.appended_at + retention.age_ms)
     }
 
     /// The message with this sequence and when it was appended, if it is retained.
     pub fn entry(&self, sequence: u64) -> Option<(&Arc<Message>, Instant)> {
-        self.entries.get(self.index(sequence)?).map(|entry| (&entry.message, entry.appended_at))
+        let entry = self.retained.as_ref()?.entries.get(self.index(sequence)?)?;
+        Some((&entry.message, entry.appended_at))
     }
 
     /// The bytes of a retained message in one format, encoded now if nobody needed it before. `part`
@@ -163,7 +175,8 @@ impl Log {
     ) -> Chunk {
         let index = self.index(sequence).expect("the caller has checked its cursor");
         let has_next = planted(Fault::SendsNeighboursId) && sequence + 1 < self.next_seq();
-        let entry = self.entries.get_mut(index).expect("the caller has checked its cursor");
+        let retained = self.retained.as_mut().expect("the caller has checked its cursor");
+        let entry = retained.entries.get_mut(index).expect("the caller has checked its cursor");
         let place = &mut entry.encoded[format as usize];
         if let Some(encoded) = place {
             return part(encoded);
@@ -172,7 +185,7 @@ impl Log {
         let encoded = Encoded::new(format, topic.as_str(), &id, &entry.message);
         let chunk = part(&encoded);
         if keep {
-            self.encoded_bytes += encoded.cost_bytes();
+            retained.encoded_bytes += encoded.cost_bytes();
             *place = Some(Box::new(encoded));
         }
         chunk
@@ -199,7 +212,7 @@ impl Log {
 
     /// The sequence of the next message.
     pub fn next_seq(&self) -> u64 {
-        self.first_seq + self.entries.len() as u64
+        self.first_seq + self.len() as u64
     }
 
     /// How far it is.
@@ -214,18 +227,21 @@ impl Log {
 
     /// Whether no message is retained.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.retained.is_none()
     }
 
     /// How many messages are retained.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.retained.as_ref().map_or(0, |retained| retained.entries.len())
     }
 
     /// Bytes of memory of the messages and their encodings. A replica's payloads are its owner's.
     pub fn memory_bytes(&self) -> usize {
-        let messages = if self.is_replica { self.len() * OVERHEAD_BYTES } else { self.bytes };
-        messages + self.encoded_bytes
+        self.retained.as_ref().map_or(0, |retained| {
+            let count = retained.entries.len();
+            let messages = if self.is_replica { count * OVERHEAD_BYTES } else { retained.bytes };
+            messages + retained.encoded_bytes
+        })
     }
 }
 

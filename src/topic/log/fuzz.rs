@@ -191,8 +191,9 @@ impl Play {
         );
         let head = Position { epoch: model.epoch, sequence: model.next() - 1 };
         assert_eq!((log.head(), log.epoch()), (head, model.epoch));
-        assert_eq!(log.bytes, model.bytes());
-        self.encodings = log.entries.iter().map(Entry::encoded_bytes).sum();
+        let retained = log.retained.iter();
+        assert_eq!(retained.clone().map(|it| it.bytes).sum::<usize>(), model.bytes());
+        self.encodings = retained.flat_map(|it| &it.entries).map(Entry::encoded_bytes).sum();
         assert_eq!(log.memory_bytes(), model.bytes() + self.encodings);
         for (sequence, (message, appended_at)) in (model.first()..).zip(model.retained()) {
             let (found, found_at) = log.entry(sequence).expect("it is retained");

@@ -1,0 +1,259 @@
+//! The flags of `tidings bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::clock::SECOND;
+use super::payload::MARKER_BYTES;
+use super::schedule::{Extent, Pace};
+use super::target::Preset;
+use super::topics::parse_name;
+use super::wire::Wire;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings bench fanout                                10,000 SSE subscribers, 5 messages a second
+  tidings bench fanout --outstanding 16 --wire websocket --server-flag='--workers 1'
+                                                      as fast as possible, 16 publishes under way
+  tidings bench fanout --wire sse,websocket --report fanout.html
+  tidings bench idle --json > idle.json
+  tidings bench fanout --url http://127.0.0.1:8080 --server-pid $(pidof tidings)
+                                                      a server that runs already
+  tidings bench fanout --target nchan --url http://127.0.0.1:80 --server-pid $(cat /run/nginx.pid)
+  tidings bench fanout --wire sse --subscribe-url http://127.0.0.1:3000/events \\
+      --publish-url http://127.0.0.1:3000/publish     any server that takes a POST and streams it on
+
+Without a URL a server is started for the time of the measurement, and its CPU and memory are part
+of the result. `tidings bench SCENARIO --help` says what each one does; docs/bench.md what each figure means.";
+
+/// The flags of `tidings bench`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BenchArguments {
+    #[command(subcommand)]
+    pub(super) scenario: Scenario,
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub(super) enum Scenario {
+    /// How fast subscribers are taken in, and what each one costs
+    Connect(ConnectArguments),
+    /// Messages to many subscribers: latency to each and to the last, CPU per delivery
+    Fanout(FanoutArguments),
+    /// Publishing: one at a time, pipelined, and in batches; without subscribers and with some
+    Publish(PublishArguments),
+}
+
+impl Scenario {
+    /// What every scenario has.
+    pub(super) const fn common(&self) -> &CommonArguments {
+        match self {
+            Self::Connect(arguments) => &arguments.common,
+            Self::Fanout(arguments) => &arguments.common,
+            Self::Publish(arguments) => &arguments.common,
+        }
+    }
+}
+
+/// Flags of all scenarios.
+#[derive(Debug, Args)]
+pub(super) struct CommonArguments {
+    #[command(flatten)]
+    pub(super) target: TargetArguments,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+    /// Name of the topic, or what names of topics begin with
+    #[arg(long, value_name = "NAME", default_value = "bench", value_parser = parse_name)]
+    pub(super) topic: String,
+    /// Bytes of a message's payload, at least 32
+    #[arg(long, value_name = "BYTES", default_value = "200", value_parser = parse_size)]
+    pub(super) size: usize,
+}
+
+/// Which server is measured.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Server")]
+pub(super) struct TargetArguments {
+    /// Base URL of a server that runs [default: one is started]
+    #[arg(long, value_name = "BASE")]
+    pub(super) url: Option<String>,
+    /// What kind of server is there: which paths it has
+    #[arg(long, value_name = "KIND", default_value = "tidings")]
+    pub(super) target: Preset,
+    /// Where to subscribe, on one wire or on all; {topic} stands for the topic
+    #[arg(long, value_name = "[WIRE=]URL")]
+    pub(super) subscribe_url: Vec<String>,
+    /// Where to POST messages to; {topic} stands for the topic
+    #[arg(long, value_name = "URL")]
+    pub(super) publish_url: Option<String>,
+    /// Process of the server: its CPU and memory, its children's included, are read from /proc
+    #[arg(long, value_name = "PID")]
+    pub(super) server_pid: Option<u32>,
+    /// Flags for the server that is started, such as --server-flag='--workers 1'
+    #[arg(long, value_name = "FLAGS", allow_hyphen_values = true)]
+    pub(super) server_flag: Vec<String>,
+    /// Processors for the server that is started, such as 0 or 0-3 (needs taskset)
+    #[arg(long, value_name = "LIST")]
+    pub(super) server_cpus: Option<String>,
+    /// Program to start as the server [default: this one]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(super) server: Option<PathBuf>,
+}
+
+/// How findings are shown.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputArguments {
+    /// Print the findings as one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Write a page with tables and plots
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+/// How fast, and for how long.
+#[derive(Debug, Args)]
+pub(super) struct PaceArguments {
+    /// Messages per second, at times that are fixed beforehand (open loop) [default: 5]
+    #[arg(long, value_name = "N", conflicts_with = "outstanding", value_parser = parse_positive)]
+    pub(super) rate: Option<f64>,
+    /// As fast as possible, with so many messages under way at any time (closed loop)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) outstanding: Option<u32>,
+    /// Messages in all [default: as many as the duration takes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) messages: Option<u64>,
+    /// Seconds of publishing
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    pub(super) duration: u64,
+    /// Connections that publish
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse_count)]
+    pub(super) publishers: usize,
+}
+
+impl PaceArguments {
+    /// The pace, `rate` unless something else was said.
+    pub(super) fn pace(&self, rate: f64) -> Pace {
+        match self.outstanding {
+            Some(outstanding) => Pace::Outstanding(outstanding),
+            None => Pace::PerSecond(self.rate.unwrap_or(rate)),
+        }
+    }
+
+    /// What ends it.
+    pub(super) fn extent(&self) -> Extent {
+        self.messages.map_or(Extent::Time(self.duration), Extent::Count)
+    }
+}
+
+/// Flags of `tidings bench connect`.
+#[derive(Debug, Args)]
+pub(super) struct ConnectArguments {
+    /// Wires to measure, one after the other
+    #[arg(long, value_name = "WIRE", value_delimiter = ',', default_value = "sse")]
+    pub(super) wire: Vec<Wire>,
+    /// Subscribers that connect
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = parse_count)]
+    pub(super) subscribers: usize,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+/// Flags of `tidings bench fanout`.
+#[derive(Debug, Args)]
+pub(super) struct FanoutArguments {
+    /// Wires of the subscribers, in equal parts
+    #[arg(long, value_name = "WIRE", value_delimiter = ',', default_value = "sse")]
+    pub(super) wire: Vec<Wire>,
+    /// Subscribers in all
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = parse_count)]
+    pub(super) subscribers: usize,
+    #[command(flatten)]
+    pub(super) pace: PaceArguments,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+/// Flags of `tidings bench publish`.
+#[derive(Debug, Args)]
+pub(super) struct PublishArguments {
+    /// Ways to publish [default: all that the server has]
+    #[arg(long, value_name = "WAY", value_delimiter = ',')]
+    pub(super) way: Vec<Way>,
+    /// Measure also with so many subscribers
+    #[arg(long, short = 'n', value_name = "N", value_parser = parse_count)]
+    pub(super) subscribers: Option<usize>,
+    /// Wire of those subscribers
+    #[arg(long, value_name = "WIRE", default_value = "sse")]
+    pub(super) wire: Wire,
+    /// Requests under way when pipelining
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) outstanding: u32,
+    /// Messages in a batch
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub(super) lines: u32,
+    /// Seconds for each way
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = parse_seconds)]
+    pub(super) duration: u64,
+    /// Messages for each way, instead of a duration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) messages: Option<u64>,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+/// A way to publish.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Way {
+    /// One request at a time
+    Single,
+    /// Several requests under way on one connection
+    Pipelined,
+    /// Many messages in one request
+    Batch,
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let size = text.parse().ok().filter(|size| (MARKER_BYTES..=1 << 20).contains(size));
+    size.ok_or_else(|| {
+        format!("give {MARKER_BYTES} to 1048576 bytes: a payload says when it was sent")
+    })
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=1_000_000).contains(count));
+    count.ok_or_else(|| "give a number from 1 to 1000000".to_owned())
+}
+
+fn parse_positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|&number| (0.001..=1e7).contains(&number));
+    number.ok_or_else(|| "give a number from 0.001 to 10000000".to_owned())
+}
+
+/// Seconds, in nanoseconds.
+fn parse_seconds(text: &str) -> Result<u64, String> {
+    let seconds: Option<f64> = text.parse().ok();
+    let seconds = seconds.filter(|seconds| (0.1..=86_400.0).contains(seconds));
+    let seconds = seconds.ok_or_else(|| "give seconds from 0.1 to 86400".to_owned())?;
+    Ok((seconds * SECOND as f64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_is_refused_with_advice() {
+        assert!(parse_size("10").unwrap_err().contains("32"));
+        assert!(parse_count("0").is_err() && parse_count("x").is_err());
+        assert!(parse_positive("nan").is_err() && parse_positive("0").is_err());
+        assert!(parse_seconds("-1").is_err());
+        assert_eq!(parse_seconds("1.5"), Ok(1_500_000_000));
+    }
+}

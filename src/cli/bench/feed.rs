@@ -1,0 +1,229 @@
+//! Publishing on a schedule while the swarm receives.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::clock::{MILLISECOND, SECOND};
+use super::ledger::Ledger;
+use super::payload::{MARKER_BYTES, Marker};
+use super::schedule::Schedule;
+use super::swarm::Swarm;
+
+/// Silence after which what has not come is taken to be lost.
+const PATIENCE: u64 = 10 * SECOND;
+/// How long subscribers may take to be there.
+const WARM_UP_MAX: u64 = 60 * SECOND;
+/// After how long a message to warm up is repeated, for who came later.
+const WARM_UP_AGAIN: u64 = 500 * MILLISECOND;
+
+/// Set when the user wants an end.
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Whether the user wants an end: what was found so far is to be shown.
+pub(super) fn is_interrupted() -> bool {
+    INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// Notices Ctrl-C and SIGTERM; a second one ends the process as usual.
+///
+/// # Errors
+/// When signals cannot be handled.
+pub(super) fn notice_interrupts() -> Result<(), String> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag::{register, register_conditional_default};
+    let flag = INTERRUPTED.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM] {
+        register_conditional_default(signal, Arc::clone(flag))
+            .and_then(|_| register(signal, Arc::clone(flag)))
+            .map_err(|error| format!("cannot handle signals: {error}"))?;
+    }
+    Ok(())
+}
+
+/// How a run ended.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Everything was published, received and answered.
+    Complete,
+    /// Nothing came any more, and not everything had come.
+    Stalled,
+    /// The user wanted it.
+    Interrupted,
+}
+
+/// What is published: payloads of one size, to topics in turn.
+#[derive(Clone, Debug)]
+pub(super) struct Feed {
+    /// Bytes of a payload.
+    size: usize,
+    /// Messages in one request.
+    lines: u32,
+    /// Topics that are published to: the first so many.
+    topics: u32,
+    next_topic: u32,
+    payload: Vec<u8>,
+}
+
+impl Feed {
+    /// Payloads of `size` bytes to the first `topics` topics in turn.
+    pub(super) fn new(size: usize, topics: u32) -> Self {
+        let size = size.max(MARKER_BYTES);
+        Self { size, lines: 1, topics: topics.max(1), next_topic: 0, payload: Vec::new() }
+    }
+
+    /// The same, so many messages in each request.
+    pub(super) fn in_batches(mut self, lines: u32) -> Self {
+        self.lines = lines;
+        self
+    }
+
+    /// Publishes as scheduled, and receives until everything has come that was published.
+    ///
+    /// # Errors
+    /// When the swarm cannot go on.
+    pub(super) fn run(
+        &mut self,
+        swarm: &mut Swarm,
+        ledger: &mut Ledger,
+        schedule: &mut Schedule,
+    ) -> Result<Ending, String> {
+        let clock = swarm.clock();
+        let (mut progress, mut progressed) = ((0, 0), clock.now());
+        loop {
+            let now = clock.now();
+            let mut has_published = false;
+            loop {
+                let under_way = ledger.unsettled().div_ceil(u64::from(self.lines));
+                let Some(intended) = schedule.issue(now, under_way) else { break };
+                self.publish(swarm, ledger, intended, true)?;
+                has_published = true;
+            }
+            if has_published {
+                swarm.flush();
+            }
+            if is_interrupted() {
+                return Ok(Ending::Interrupted);
+            }
+            let is_over = schedule.is_over(now);
+            if is_over && ledger.unsettled() == 0 {
+                return Ok(Ending::Complete);
+            }
+            let state = (ledger.deliveries(), ledger.unsettled());
+            if state != progress {
+                (progress, progressed) = (state, now);
+            } else if ledger.unsettled() > 0 && now - progressed > PATIENCE {
+                return Ok(Ending::Stalled);
+            }
+            let under_way = ledger.unsettled().div_ceil(u64::from(self.lines));
+            swarm.turn(ledger, schedule.next(now, under_way))?;
+        }
+    }
+
+    /// Publishes one request's messages to the next topic.
+    fn publish(
+        &mut self,
+        swarm: &mut Swarm,
+        ledger: &mut Ledger,
+        intended: u64,
+        is_measured: bool,
+    ) -> Result<(), String> {
+        let topic = self.next_topic;
+        self.next_topic = (topic + 1) % self.topics;
+        self.publish_to(topic, swarm, ledger, intended, is_measured)
+    }
+
+    fn publish_to(
+        &mut self,
+        topic: u32,
+        swarm: &mut Swarm,
+        ledger: &mut Ledger,
+        intended: u64,
+        is_measured: bool,
+    ) -> Result<(), String> {
+        let (audience, target) = (swarm.audience(topic), Arc::clone(swarm.target()));
+        let name = swarm.topics().name(topic).into_owned();
+        let markers: Vec<Marker> =
+            (0..self.lines).map(|_| ledger.publish(intended, audience, is_measured)).collect();
+        self.payload.clear();
+        for marker in &markers {
+            if self.lines > 1 {
+                let begin = format!("{{\"topic\":\"{name}\",\"data\":\"");
+                self.payload.extend_from_slice(begin.as_bytes());
+            }
+            marker.encode(self.size, &mut self.payload);
+            if self.lines > 1 {
+                self.payload.extend_from_slice(b"\"}\n");
+            }
+        }
+        let now = swarm.clock().now();
+        if is_measured {
+            ledger.sent(intended, now);
+        }
+        let (lines, payload) = (self.lines, &self.payload);
+        let link = swarm.idlest().ok_or("there is no publisher")?;
+        link.push(markers[0].number, lines, now, |out| match lines {
+            1 => target.encode_publish(&name, payload, out),
+            _ => target.encode_batch(payload, out),
+        });
+        Ok(())
+    }
+
+    /// Publishes until every subscriber has received something; that does not count.
+    ///
+    /// # Errors
+    /// When some have received nothing in a long time, with what is known of them.
+    pub(super) fn warm_up(&mut self, swarm: &mut Swarm, ledger: &mut Ledger) -> Result<(), String> {
+        let clock = swarm.clock();
+        let deadline = clock.now() + WARM_UP_MAX;
+        let mut again = 0;
+        while swarm.tally.warm + swarm.tally.lost < swarm.members() || ledger.unsettled() > 0 {
+            let now = clock.now();
+            if is_interrupted() {
+                return Ok(());
+            }
+            let is_warm = swarm.tally.warm + swarm.tally.lost >= swarm.members();
+            if now > deadline {
+                let mut why = String::new();
+                for (fault, count) in &swarm.tally.faults {
+                    let _ = write!(why, "; {count} {fault}");
+                }
+                let (warm, all) = (swarm.tally.warm, swarm.members());
+                return Err(format!("only {warm} of {all} subscribers receive anything{why}"));
+            }
+            if is_warm && now >= again {
+                // Some were published before everybody was there: not everybody waits for them.
+                break;
+            }
+            if now >= again && swarm.outstanding() == 0 {
+                for topic in 0..self.topics {
+                    if swarm.audience(topic).iter().any(|&count| count > 0) {
+                        let single = &mut Self::new(self.size, self.topics);
+                        single.publish_to(topic, swarm, ledger, now, false)?;
+                    }
+                }
+                swarm.flush();
+                again = now + WARM_UP_AGAIN;
+            }
+            swarm.turn(ledger, Some(again.max(now + MILLISECOND)))?;
+        }
+        ledger.give_up();
+        Ok(())
+    }
+}
+
+/// Turns until every subscriber is subscribed or has failed.
+///
+/// # Errors
+/// When the swarm cannot go on, or some are not answered in a long time.
+pub(super) fn connect_all(swarm: &mut Swarm, ledger: &mut Ledger) -> Result<(), String> {
+    let deadline = swarm.clock().now() + WARM_UP_MAX;
+    while swarm.tally.open + swarm.tally.lost < swarm.members() && !is_interrupted() {
+        if swarm.clock().now() > deadline {
+            let (open, all) = (swarm.tally.open, swarm.members());
+            return Err(format!("only {open} of {all} subscribers were answered in a minute"));
+        }
+        swarm.turn(ledger, None)?;
+    }
+    Ok(())
+}

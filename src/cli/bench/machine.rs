@@ -1,0 +1,48 @@
+//! The machine that everything runs on, for who reads the figures elsewhere.
+
+use std::fs;
+
+/// Processor, cores and kernel, as far as /proc tells.
+pub(super) fn describe() -> String {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
+    let model = model.map_or("unknown processor", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = if cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{model}, {cores}, {} {}", std::env::consts::OS, kernel.trim())
+}
+
+/// Raises the limit of descriptors as far as it goes and checks that `connections` fit below it.
+///
+/// # Errors
+/// When they do not, with what to do.
+pub(super) fn make_room(connections: usize) -> Result<(), String> {
+    /// Standard streams, polls, publishers, /proc.
+    const OTHERS: u64 = 100;
+    let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1_024);
+    if connections as u64 + OTHERS > descriptors {
+        let room = descriptors.saturating_sub(OTHERS);
+        return Err(format!(
+            "{connections} connections do not fit: this process may have {descriptors} descriptors. Use \
+             --subscribers {room} or fewer, or raise the hard limit (ulimit -Hn)"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_connections_than_descriptors_are_refused_with_what_fits() {
+        assert!(make_room(10).is_ok());
+        assert!(make_room(usize::MAX / 2).unwrap_err().contains("--subscribers"));
+    }
+
+    #[test]
+    fn a_machine_has_cores() {
+        assert!(describe().contains("core"));
+    }
+}

@@ -1,0 +1,154 @@
+//! What can be measured, one file each; and what all of them share.
+
+use super::arguments::{CommonArguments, Scenario};
+use super::clock::seconds;
+use super::feed::Ending;
+use super::findings::{Axis, Figure, Findings, Plot, Scale, Series};
+use super::latency::readable_us;
+use super::ledger::Ledger;
+use super::machine;
+use super::member::Tally;
+use super::schedule::{Extent, Pace};
+use super::subject::{Subject, Usage};
+
+mod connect;
+mod fanout;
+mod publish;
+
+/// Runs one.
+///
+/// # Errors
+/// When there is nothing to find out, with what to do.
+pub(super) fn run(scenario: &Scenario) -> Result<Findings, String> {
+    match scenario {
+        Scenario::Connect(arguments) => connect::run(arguments),
+        Scenario::Fanout(arguments) => fanout::run(arguments),
+        Scenario::Publish(arguments) => publish::run(arguments),
+    }
+}
+
+/// Percentiles of latencies to each subscriber, by the names of their figures.
+const EACH: [(&str, f64); 5] = [
+    ("latency_p50_us", 50.0),
+    ("latency_p90_us", 90.0),
+    ("latency_p99_us", 99.0),
+    ("latency_p999_us", 99.9),
+    ("latency_max_us", 100.0),
+];
+/// The same of latencies to the last one.
+const LAST: [(&str, f64); 3] =
+    [("last_p50_us", 50.0), ("last_p99_us", 99.0), ("last_max_us", 100.0)];
+
+/// The generator was late when more than one in a hundred messages was later than so many microseconds.
+const LATE_US: f64 = 2_000.0;
+
+impl Findings {
+    /// Findings of a scenario; conditions that all of them have are filled in.
+    fn of(scenario: &'static str, common: &CommonArguments, subject: &Subject) -> Self {
+        let conditions = vec![
+            ("server".to_owned(), subject.name.clone()),
+            ("message".to_owned(), format!("{} bytes", common.size)),
+            ("machine".to_owned(), machine::describe()),
+        ];
+        Self { scenario, conditions, ..Self::default() }
+    }
+
+    fn figure(&mut self, name: &'static str, of: &str, value: f64) {
+        if value.is_finite() {
+            self.figures.push(Figure { name, of: of.to_owned(), value });
+        }
+    }
+
+    fn condition(&mut self, name: &str, value: String) {
+        self.conditions.push((name.to_owned(), value));
+    }
+
+    /// What was used by the server and by the generator while it was measured.
+    fn usage(&mut self, usage: Usage) {
+        match usage.server {
+            Some(server) => self.figure("server_cpu_seconds", "", server),
+            None => self.remarks.push(
+                "The server's CPU is not known: give its process by --server-pid.".to_owned(),
+            ),
+        }
+        self.figure("generator_cpu_seconds", "", usage.generator);
+    }
+
+    /// What a reader has to know before he trusts the figures of a run.
+    fn doubts(&mut self, ending: Ending, ledger: &Ledger, tally: &Tally) {
+        match ending {
+            Ending::Complete => (),
+            Ending::Stalled => self.remarks.push(
+                "Not everything came that was published: it was waited for during 10 s without any \
+                 progress."
+                    .to_owned(),
+            ),
+            Ending::Interrupted => {
+                self.remarks.push("Interrupted: these are the findings so far.".to_owned());
+            }
+        }
+        let missed: u64 = ledger.missing().iter().sum();
+        if missed > 0 {
+            self.remarks.push(format!("{missed} deliveries are missing."));
+        }
+        if ledger.refused > 0 {
+            self.remarks.push(format!("{} publishes were refused.", ledger.refused));
+        }
+        if tally.repeated > 0 {
+            self.remarks.push(format!("{} messages came again.", tally.repeated));
+        }
+        for (fault, count) in &tally.faults {
+            self.remarks.push(format!("{count} connections {fault}."));
+        }
+        let late = ledger.lateness.percentile_us(99.0);
+        if late > LATE_US {
+            self.remarks.push(format!(
+                "The generator did not keep its schedule: one publish in a hundred was sent {} late \
+                 or more. That time is part of the latencies; fewer subscribers, a lower rate or \
+                 more cores would show the server's own.",
+                readable_us(late)
+            ));
+        }
+    }
+}
+
+/// The pace, in words.
+fn describe_pace(pace: Pace, extent: Extent) -> String {
+    let pace = match pace {
+        Pace::PerSecond(rate) => format!("{rate} messages/s at fixed times (open loop)"),
+        Pace::Outstanding(1) => "as fast as possible, 1 message under way (closed loop)".to_owned(),
+        Pace::Outstanding(count) => {
+            format!("as fast as possible, {count} messages under way (closed loop)")
+        }
+    };
+    match extent {
+        Extent::Count(count) => format!("{pace}, {count} messages"),
+        Extent::Time(time) => format!("{pace}, {} s", seconds(time)),
+    }
+}
+
+/// A plot of latencies over percentiles.
+fn latency_plot(title: &str, series: Vec<Series>) -> Plot {
+    Plot {
+        title: title.to_owned(),
+        x: Axis { label: "percentile".to_owned(), scale: Scale::Percentile },
+        y: Axis { label: "milliseconds".to_owned(), scale: Scale::Linear },
+        series,
+    }
+}
+
+/// A plot over seconds, or over connections.
+fn linear_plot(title: &str, x: &str, y: &str, series: Vec<Series>) -> Plot {
+    let axis = |label: &str| Axis { label: label.to_owned(), scale: Scale::Linear };
+    Plot { title: title.to_owned(), x: axis(x), y: axis(y), series }
+}
+
+/// A number of a table's cell: few digits, enough to tell values apart.
+fn cell(value: f64) -> String {
+    match value.abs() {
+        size if !size.is_finite() => "–".to_owned(),
+        size if size >= 100.0 || size == 0.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}

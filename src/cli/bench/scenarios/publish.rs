@@ -1,0 +1,155 @@
+//! Publishing: one request at a time, several under way, many messages in each; alone and with subscribers.
+
+use super::{EACH, cell, latency_plot};
+use crate::cli::bench::answer::Answers;
+use crate::cli::bench::arguments::{PublishArguments, Way};
+use crate::cli::bench::clock::{Clock, seconds};
+use crate::cli::bench::feed::{Ending, Feed, connect_all};
+use crate::cli::bench::findings::{Findings, Table};
+use crate::cli::bench::ledger::Ledger;
+use crate::cli::bench::machine::make_room;
+use crate::cli::bench::member::Tally;
+use crate::cli::bench::schedule::{Extent, Pace, Schedule};
+use crate::cli::bench::subject::{Subject, Usage};
+use crate::cli::bench::swarm::Swarm;
+use crate::cli::bench::topics::Topics;
+
+impl Way {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Pipelined => "pipelined",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// Runs it.
+pub(super) fn run(arguments: &PublishArguments) -> Result<Findings, String> {
+    let common = &arguments.common;
+    make_room(arguments.subscribers.unwrap_or(0))?;
+    let mut audiences = vec![0];
+    audiences.extend(arguments.subscribers);
+    let subject = Subject::start(&common.target, &[])?;
+    let ways = ways(arguments, &subject)?;
+    let mut findings = Findings::of("publish", common, &subject);
+    findings.condition("pipelined", format!("{} requests under way", arguments.outstanding));
+    findings.condition("batch", format!("{} messages a request", arguments.lines));
+    let length = match arguments.messages {
+        Some(messages) => format!("{messages} messages"),
+        None => format!("{} s", seconds(arguments.duration)),
+    };
+    findings.condition("each way", length);
+    let mut all = Usage { server: Some(0.0), generator: 0.0 };
+    let (mut rows, mut series) = (Vec::new(), Vec::new());
+    for &subscribers in &audiences {
+        for &way in &ways {
+            let one = publish(arguments, &subject, way, subscribers)?;
+            all = all.plus(one.usage);
+            let of = match subscribers {
+                0 => way.name().to_owned(),
+                count => format!("{} with {count} subscribers", way.name()),
+            };
+            let ledger = &one.ledger;
+            let (count, rate) = (ledger.measured(), ledger.measured() as f64 / ledger.seconds());
+            findings.figure("publishes_per_second", &of, rate);
+            let cost = one.usage.server.map(|cpu| cpu * 1e6 / count as f64);
+            if let Some(cost) = cost {
+                findings.figure("cpu_us_per_publish", &of, cost);
+            }
+            findings.figures.extend(ledger.answers.figures(&of, &EACH));
+            let mut row = vec![of.clone(), cell(rate)];
+            row.push(cost.map_or_else(|| "unknown".to_owned(), cell));
+            row.extend(
+                EACH.iter().map(|&(_, percent)| cell(ledger.answers.percentile_us(percent))),
+            );
+            rows.push(row);
+            series.push(ledger.answers.series(&of));
+            findings.doubts(one.ending, ledger, &one.tally);
+            if one.ending == Ending::Interrupted {
+                break;
+            }
+        }
+    }
+    findings.summary = "Publishes as fast as they are answered, on one connection.".to_owned();
+    findings.tables.push(Table {
+        title: "Publishing; latency is from sending a request to its answer".to_owned(),
+        columns: [
+            "",
+            "messages/s",
+            "server CPU µs/message",
+            "p50 µs",
+            "p90 µs",
+            "p99 µs",
+            "p99.9 µs",
+            "max µs",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        rows,
+    });
+    findings.plots.push(latency_plot("Latency from publish to its answer", series));
+    findings.usage(all);
+    Ok(findings)
+}
+
+/// The ways that were asked for, or all that the server has.
+fn ways(arguments: &PublishArguments, subject: &Subject) -> Result<Vec<Way>, String> {
+    let has_batches = subject.target.takes_batches();
+    if arguments.way.contains(&Way::Batch) && !has_batches {
+        return Err(
+            "this server takes no batches, as far as is known: leave out --way batch".into()
+        );
+    }
+    if !arguments.way.is_empty() {
+        return Ok(arguments.way.clone());
+    }
+    let mut ways = vec![Way::Single, Way::Pipelined];
+    ways.extend(has_batches.then_some(Way::Batch));
+    Ok(ways)
+}
+
+/// What publishing one way took.
+struct Published {
+    ledger: Ledger,
+    tally: Tally,
+    usage: Usage,
+    ending: Ending,
+}
+
+fn publish(
+    arguments: &PublishArguments,
+    subject: &Subject,
+    way: Way,
+    subscribers: usize,
+) -> Result<Published, String> {
+    let PublishArguments { common, wire, .. } = arguments;
+    let clock = Clock::start();
+    let topics = Topics::new(&common.topic, 1);
+    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 1)?;
+    let mut ledger = Ledger::new();
+    if subscribers > 0 {
+        subject.target.subscribe_address(*wire)?;
+        (0..subscribers).for_each(|_| swarm.add(*wire, 0));
+        connect_all(&mut swarm, &mut ledger)?;
+    }
+    swarm.open_links(1, Answers::new)?;
+    Feed::new(common.size, 1).warm_up(&mut swarm, &mut ledger)?;
+    subject.settle(&mut swarm, &mut ledger)?;
+    let (outstanding, lines) = match way {
+        Way::Single => (1, 1),
+        Way::Pipelined => (arguments.outstanding, 1),
+        Way::Batch => (1, arguments.lines),
+    };
+    let requests = |messages: u64| messages.div_ceil(u64::from(lines));
+    let extent = match arguments.messages {
+        Some(messages) => Extent::Count(requests(messages)),
+        None => Extent::Time(arguments.duration),
+    };
+    let meter = subject.meter();
+    let mut schedule = Schedule::new(Pace::Outstanding(outstanding), extent, clock.now());
+    let mut feed = Feed::new(common.size, 1).in_batches(lines);
+    let ending = feed.run(&mut swarm, &mut ledger, &mut schedule)?;
+    let usage = meter.used();
+    Ok(Published { ledger, tally: swarm.tally.clone(), usage, ending })
+}

@@ -1,0 +1,111 @@
+//! When to publish: at fixed times, whatever the server does, or as soon as the server has caught up.
+
+use super::clock::SECOND;
+
+/// What sets the pace.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub(super) enum Pace {
+    /// Open loop: so many a second, at times that are fixed beforehand. When the server, or the generator,
+    /// is late, the delay counts as latency: nothing is left out that would have happened to a user.
+    PerSecond(f64),
+    /// Closed loop: so many are under way at any time. As fast as possible; latencies are of a server
+    /// that is kept just that busy.
+    Outstanding(u32),
+}
+
+/// What ends it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// So many publishes.
+    Count(u64),
+    /// So many nanoseconds.
+    Time(u64),
+}
+
+/// The times of one run's publishes.
+#[derive(Clone, Debug)]
+pub(super) struct Schedule {
+    pace: Pace,
+    extent: Extent,
+    began: u64,
+    issued: u64,
+}
+
+impl Schedule {
+    /// Begins at `now`.
+    pub(super) const fn new(pace: Pace, extent: Extent, now: u64) -> Self {
+        Self { pace, extent, began: now, issued: 0 }
+    }
+
+    /// When the next one is due; `None` when there is none, or when it depends on `under_way` becoming
+    /// fewer.
+    pub(super) fn next(&self, now: u64, under_way: u64) -> Option<u64> {
+        let time = match self.pace {
+            Pace::PerSecond(rate) => {
+                self.began + (self.issued as f64 * SECOND as f64 / rate).round() as u64
+            }
+            Pace::Outstanding(most) if under_way < u64::from(most) => now,
+            Pace::Outstanding(_) => return None,
+        };
+        let is_inside = match self.extent {
+            Extent::Count(count) => self.issued < count,
+            Extent::Time(length) => time < self.began.saturating_add(length),
+        };
+        is_inside.then_some(time)
+    }
+
+    /// Whether one is due now: the time that it was meant for. It counts as issued then.
+    pub(super) fn issue(&mut self, now: u64, under_way: u64) -> Option<u64> {
+        let time = self.next(now, under_way).filter(|&time| time <= now)?;
+        self.issued += 1;
+        Some(time)
+    }
+
+    /// Whether nothing will be due any more.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        self.next(now, 0).is_none()
+    }
+
+    /// How many were issued.
+    pub(super) const fn issued(&self) -> u64 {
+        self.issued
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_an_open_loop_do_not_depend_on_when_they_are_asked_for() {
+        let mut schedule = Schedule::new(Pace::PerSecond(4.0), Extent::Count(6), 1_000);
+        let mut times = Vec::new();
+        // Asked for late, and with everything still under way.
+        for now in [1_000, 1_000 + SECOND, 1_000 + 2 * SECOND] {
+            while let Some(time) = schedule.issue(now, 1_000) {
+                times.push(time - 1_000);
+            }
+        }
+        let quarter = SECOND / 4;
+        assert_eq!(times, [0, quarter, 2 * quarter, 3 * quarter, SECOND, 5 * quarter]);
+        assert!(schedule.is_over(0));
+    }
+
+    #[test]
+    fn a_rate_for_a_time_is_that_many() {
+        let mut schedule = Schedule::new(Pace::PerSecond(3.0), Extent::Time(2 * SECOND), 0);
+        while schedule.issue(u64::MAX, 0).is_some() {}
+        assert_eq!(schedule.issued(), 6);
+    }
+
+    #[test]
+    fn a_closed_loop_waits_until_fewer_are_under_way() {
+        let mut schedule = Schedule::new(Pace::Outstanding(2), Extent::Time(SECOND), 0);
+        assert_eq!(schedule.issue(5, 0), Some(5));
+        assert_eq!(schedule.issue(6, 1), Some(6));
+        assert_eq!(schedule.issue(7, 2), None);
+        assert!(!schedule.is_over(7));
+        assert_eq!(schedule.issue(SECOND, 0), None);
+        assert!(schedule.is_over(SECOND));
+    }
+}

@@ -1,0 +1,231 @@
+//! The server that is measured: a target, and its process where there is one to look at.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::arguments::TargetArguments;
+use super::clock::{MILLISECOND, SECOND};
+use super::feed::is_interrupted;
+use super::ledger::Ledger;
+use super::own_server::OwnServer;
+use super::process::Process;
+use super::swarm::Swarm;
+use super::target::{Target, Template};
+use super::wire::Wire;
+
+/// Over how long a server is looked at to find out whether it does anything.
+const QUIET_WINDOW: u64 = 100 * MILLISECOND;
+/// Of that time, what a server at rest may use.
+const QUIET_SHARE: f64 = 0.03;
+/// How long a server that cannot be looked at is left alone instead.
+const QUIET_BLIND: u64 = SECOND;
+/// Longer than that nobody waits for quiet.
+const QUIET_WAIT: u64 = 20 * SECOND;
+
+/// A server to measure.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) target: Arc<Target>,
+    /// What it is, for people: a command or a URL.
+    pub(super) name: String,
+    process: Option<Process>,
+    /// Keeps a server of our own alive.
+    own: Option<OwnServer>,
+}
+
+impl Subject {
+    /// The server that the user named, or one that is started with `flags` beside those he gave.
+    ///
+    /// # Errors
+    /// When a URL is none, or the server does not start.
+    pub(super) fn start(arguments: &TargetArguments, flags: &[&str]) -> Result<Self, String> {
+        let preset = arguments.target;
+        let has_urls = !arguments.subscribe_url.is_empty() || arguments.publish_url.is_some();
+        if arguments.url.is_none() && !has_urls {
+            return Self::start_own(arguments, flags);
+        }
+        if !arguments.server_flag.is_empty() || arguments.server_cpus.is_some() {
+            return Err(
+                "--server-flag and --server-cpus are for a server that is started; this one \
+                        runs already"
+                    .to_owned(),
+            );
+        }
+        let mut target = match &arguments.url {
+            Some(url) => Target::at(url, preset)?,
+            None => Target::unknown("the server".to_owned()),
+        };
+        for given in &arguments.subscribe_url {
+            let (wire, url) = parse_wire_url(given)?;
+            target.subscribe_at(wire, &Template::parse(url)?);
+        }
+        if let Some(url) = &arguments.publish_url {
+            target.publish_at(Template::parse(url)?);
+        }
+        let process = arguments.server_pid.map(Process::family).transpose()?;
+        let first = arguments.subscribe_url.first().or(arguments.publish_url.as_ref());
+        let name = match (&arguments.url, first) {
+            (None, Some(first)) => first.clone(),
+            _ => target.name.clone(),
+        };
+        Ok(Self { target: Arc::new(target), name, process, own: None })
+    }
+
+    fn start_own(arguments: &TargetArguments, flags: &[&str]) -> Result<Self, String> {
+        if arguments.server_pid.is_some() {
+            return Err("--server-pid needs the URL of that server: --url http://…".to_owned());
+        }
+        let program = match &arguments.server {
+            Some(program) => program.clone(),
+            None => own_program()?,
+        };
+        let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        all.extend(
+            arguments
+                .server_flag
+                .iter()
+                .flat_map(|flag| flag.split_whitespace().map(str::to_owned).collect::<Vec<_>>()),
+        );
+        let own = OwnServer::start(&program, &all, arguments.server_cpus.as_deref())?;
+        let target = Target::at(own.url(), arguments.target)?;
+        let process = Some(Process::family(own.id())?);
+        let mut name = "tidings serve".to_owned();
+        for flag in &all {
+            name.push(' ');
+            name.push_str(flag);
+        }
+        Ok(Self { target: Arc::new(target), name, process, own: Some(own) })
+    }
+
+    /// The process to look at, if there is one.
+    pub(super) const fn process(&self) -> Option<Process> {
+        self.process
+    }
+
+    /// The process, for what makes no sense without.
+    ///
+    /// # Errors
+    /// When there is none to look at.
+    pub(super) fn need_process(&self) -> Result<Process, String> {
+        self.process.ok_or_else(|| {
+            "this needs the server's memory and CPU: give its process by --server-pid, or no URL, so \
+             that one is started"
+                .to_owned()
+        })
+    }
+
+    /// Whether it was started here, and is nobody else's.
+    pub(super) const fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// From now on another process is looked at: the server was restarted.
+    ///
+    /// # Errors
+    /// When there is none with this id.
+    pub(super) fn look_at(&mut self, id: u32) -> Result<(), String> {
+        self.process = Some(Process::family(id)?);
+        Ok(())
+    }
+
+    /// Begins to measure CPU.
+    pub(super) fn meter(&self) -> Meter {
+        Meter { process: self.process, began: Self::read(self.process) }
+    }
+
+    fn read(process: Option<Process>) -> Usage {
+        let generator = Process::own().cpu_seconds().unwrap_or(0.0);
+        Usage { server: process.and_then(Process::cpu_seconds), generator }
+    }
+
+    /// Turns until the server does nothing any more.
+    ///
+    /// # Errors
+    /// When the swarm cannot go on.
+    pub(super) fn settle(&self, swarm: &mut Swarm, ledger: &mut Ledger) -> Result<(), String> {
+        let clock = swarm.clock();
+        let window = if self.process.is_some() { QUIET_WINDOW } else { QUIET_BLIND };
+        let deadline = clock.now() + QUIET_WAIT;
+        while clock.now() < deadline && !is_interrupted() {
+            let (before, bytes) = (self.meter(), swarm.tally.bytes_down);
+            let until = clock.now() + window;
+            while clock.now() < until {
+                swarm.turn(ledger, Some(until))?;
+            }
+            let used = before.used().server.unwrap_or(0.0);
+            if used < QUIET_SHARE * window as f64 / SECOND as f64
+                && (self.process.is_some() || swarm.tally.bytes_down == bytes)
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Seconds of CPU.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct Usage {
+    /// Of the server, where it can be looked at.
+    pub(super) server: Option<f64>,
+    /// Of the generator, all its threads.
+    pub(super) generator: f64,
+}
+
+impl Usage {
+    /// Both together with another's.
+    pub(super) fn plus(self, other: Self) -> Self {
+        let server = self.server.zip(other.server).map(|(left, right)| left + right);
+        Self { server, generator: self.generator + other.generator }
+    }
+}
+
+/// A beginning, to be compared with an end.
+#[derive(Debug)]
+pub(super) struct Meter {
+    process: Option<Process>,
+    began: Usage,
+}
+
+impl Meter {
+    /// What was used since the beginning.
+    pub(super) fn used(&self) -> Usage {
+        let now = Subject::read(self.process);
+        let server = now.server.zip(self.began.server).map(|(now, then)| (now - then).max(0.0));
+        Usage { server, generator: now.generator - self.began.generator }
+    }
+}
+
+/// The program that this process runs.
+fn own_program() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| {
+        format!("cannot find the program to start as server (give it by --server): {error}")
+    })
+}
+
+/// `WIRE=URL`, or a URL for all wires.
+fn parse_wire_url(text: &str) -> Result<(Option<Wire>, &str), String> {
+    for wire in Wire::ALL {
+        if let Some(url) = text.strip_prefix(wire.name()).and_then(|rest| rest.strip_prefix('=')) {
+            return Ok((Some(wire), url));
+        }
+    }
+    if text.starts_with("http://") {
+        return Ok((None, text));
+    }
+    let names = Wire::ALL.map(Wire::name).join(", ");
+    Err(format!("--subscribe-url {text}: give http://… or WIRE=http://…; wires are {names}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_for_one_wire_or_for_all() {
+        let both = parse_wire_url("long-poll=http://a/x=y").unwrap();
+        assert_eq!(both, (Some(Wire::LongPoll), "http://a/x=y"));
+        assert_eq!(parse_wire_url("http://a/sse=1").unwrap(), (None, "http://a/sse=1"));
+        assert!(parse_wire_url("gopher=http://a").unwrap_err().contains("short-poll"));
+    }
+}
