@@ -6,10 +6,14 @@ use super::pairs::Pairs;
 use super::server::Server;
 use super::{Effort, MESSAGE_BYTES, SUBSCRIBERS, workers};
 
-/// Messages with one outstanding, and publishes with several.
+/// Messages of a run with one outstanding.
 const MESSAGES: usize = 20;
-const MESSAGES_TOGETHER: usize = 320;
+/// Messages of a run with several outstanding, and how many that is.
+const MESSAGES_TOGETHER: usize = 240;
 const TOGETHER: usize = 16;
+/// Requests of a run with batches, and messages in each.
+const BATCHES: usize = 6;
+const LINES: usize = 100;
 
 /// One message outstanding: the next is published when everybody has the last.
 pub(crate) fn rows(effort: &Effort) -> Vec<Line> {
@@ -41,18 +45,37 @@ fn of_wire(effort: &Effort, wire: &str) -> Vec<Line> {
     ]
 }
 
-/// Several messages under way: tidings sends them together, the bare loop one by one.
+/// Several messages under way, or in one request: tidings sends them together, the bare loop one by one.
 pub(crate) fn throughput(effort: &Effort) -> Vec<Line> {
     let wire = "sse";
-    let flags = flags(wire, SUBSCRIBERS, effort.of(MESSAGES_TOGETHER), TOGETHER);
-    let mut sixteen = Pairs::default();
+    let one = flags(wire, SUBSCRIBERS, effort.of(MESSAGES), 1);
+    let sixteen = flags(wire, SUBSCRIBERS, effort.of(MESSAGES_TOGETHER), TOGETHER);
+    let lines = format!(
+        "--way batch --lines {LINES} --messages {} --wire {wire} --subscribers {SUBSCRIBERS}",
+        effort.of(BATCHES) * LINES
+    );
+    let (mut together, mut batch, mut alike) =
+        (Pairs::default(), Pairs::default(), Pairs::default());
     for _ in 0..effort.repeats {
-        let floor = measure("fanout", &Server::floor(wire), &flags);
-        let own = measure("fanout", &Server::tidings(&[]), &flags);
-        sixteen.push(per_second(&own, wire), per_second(&floor, wire));
+        let floor = per_second(&measure("fanout", &Server::floor(wire), &one));
+        let own = per_second(&measure("fanout", &Server::tidings(&[]), &sixteen));
+        together.push(own, floor);
+        let found = measure("publish", &Server::tidings(&[]), &lines);
+        let of = format!("batch with {SUBSCRIBERS} subscribers");
+        let cost = found.figure("cpu_us_per_publish", &of) / SUBSCRIBERS as f64;
+        batch.push(1e6 / cost, floor);
+        let floor = flags(wire, SUBSCRIBERS, TOGETHER * 3, TOGETHER);
+        alike.push(own, per_second(&measure("fanout", &Server::floor(wire), &floor)));
     }
+    let line = |name: &str, pairs: &Pairs, mark| {
+        pairs.line(&format!("deliveries per CPU-second, {name}"), "", mark)
+    };
     let mark = Mark::at_least(11.0, 14.0);
-    vec![sixteen.line("deliveries per CPU-second, 16 outstanding, sse", "", mark)]
+    vec![
+        line("16 outstanding, against the loop with one", &together, mark),
+        line("batches of 100, against the loop with one", &batch, mark),
+        line("16 outstanding, against the loop with 16", &alike, None),
+    ]
 }
 
 /// The same with subscribers that sleep while it is sent: nobody is woken, nobody reads beside the server.
@@ -69,8 +92,8 @@ pub(crate) fn asleep(effort: &Effort) -> Vec<Line> {
     vec![cpu.line("CPU per delivery, one outstanding, sleeping subscribers, sse", "µs", None)]
 }
 
-fn per_second(found: &Found, wire: &str) -> f64 {
-    1e6 / found.figure("cpu_us_per_delivery", wire)
+fn per_second(found: &Found) -> f64 {
+    1e6 / found.figure("cpu_us_per_delivery", "")
 }
 
 pub(crate) fn flags(wire: &str, subscribers: usize, messages: usize, outstanding: usize) -> String {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::server::{GENERATOR_CORE, Server, Who, binary, pinned};
+use super::server::{GENERATOR_CORE, Server, binary, pinned};
 
 /// The figures of one run.
 #[derive(Debug)]
@@ -15,12 +15,15 @@ pub(crate) struct Found {
 /// Runs a scenario against `server`; `flags` are the scenario's own, separated by spaces.
 pub(crate) fn measure(scenario: &str, server: &Server, flags: &str) -> Found {
     let mut command = pinned(GENERATOR_CORE, &binary());
-    command.args(["bench", scenario, "--json", "--server-pid", &server.id().to_string()]);
+    command.args([
+        "bench",
+        scenario,
+        "--json",
+        "--quiet",
+        "--server-pid",
+        &server.id().to_string(),
+    ]);
     command.args(["--url", &format!("http://{}", server.address)]);
-    if server.who == Who::Floor {
-        // Its pids and ways are those of tidings, but it has no metrics.
-        command.args(["--target", "tidings"]);
-    }
     command.args(flags.split_whitespace());
     let output = command.stderr(Stdio::piped()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

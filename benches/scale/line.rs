@@ -118,7 +118,11 @@ impl Line {
             self.ours.len()
         );
         vec![
-            format!("{}, {}", self.name, self.unit),
+            if self.unit.is_empty() {
+                self.name.clone()
+            } else {
+                format!("{}, {}", self.name, self.unit)
+            },
             number(&self.ours),
             number(&self.floor),
             spread,
