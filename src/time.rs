@@ -22,6 +22,15 @@ impl Instant {
         self.0
     }
 
+    /// A moment at most `ms` milliseconds later and less than a hundredth of that (128 ms) before, which it has in
+    /// common with others: what is due to many connections at about the same time then costs one wake-up
+    /// (docs/benchmarks.md: a fifth less for a heartbeat).
+    pub const fn on_a_beat(self, ms: u32) -> Self {
+        let hundredth = if ms < 100 { 1 } else { ms / 100 };
+        let bits = if hundredth > 128 { 7 } else { hundredth.ilog2() };
+        Self(self.0.saturating_add(ms as u64) >> bits << bits)
+    }
+
     /// Milliseconds from `earlier` to here; 0 if `earlier` is later.
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
@@ -53,4 +62,27 @@ pub struct Now {
     pub instant: Instant,
     /// Milliseconds since 1970-01-01T00:00:00Z, for messages and `Date`; never compared with anything.
     pub wall_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beats_are_in_time_and_fall_together() {
+        for ms in [0, 1, 11, 12, 1_000, 12_000, 15_000, 25_000, 86_400_000] {
+            for now in [0, 1, 1_023, 987_654_321] {
+                let beat = Instant(now).on_a_beat(ms).0;
+                assert!(
+                    beat <= now + u64::from(ms)
+                        && beat + u64::from(ms) / 100 >= now + u64::from(ms)
+                );
+            }
+        }
+        assert_eq!(Instant(1_000).on_a_beat(15_000), Instant(950).on_a_beat(15_060));
+        assert!(
+            Instant::NEVER.on_a_beat(86_400_000) > Instant(1 << 63),
+            "there is nothing to overflow"
+        );
+    }
 }

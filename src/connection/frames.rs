@@ -79,7 +79,7 @@ impl Connection {
         let now = context.now.instant;
         let Phase::WebSocket(websocket) = &mut self.phase else { return };
         websocket.awaiting_pong = false;
-        self.deadline = now + u64::from(websocket.ping_ms);
+        self.deadline = now.on_a_beat(websocket.ping_ms);
         if let Some(traffic) = &mut websocket.traffic {
             if traffic.reader.message_is_unfinished() {
                 let since = *traffic.unfinished_since.get_or_insert(now);

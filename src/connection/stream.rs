@@ -152,7 +152,7 @@ impl Connection {
             }
         }
         if self.outbox.len() > before {
-            self.deadline = context.now.instant + u64::from(stream.heartbeat_ms);
+            self.deadline = context.now.instant.on_a_beat(stream.heartbeat_ms);
         }
     }
 
@@ -185,7 +185,7 @@ impl Connection {
             Object::new(&mut opening).string("type", "open").string("cursor", &cursor).end();
         }
         layout.queue(&mut self.outbox, &opening, None);
-        self.deadline = context.now.instant + u64::from(heartbeat_ms);
+        self.deadline = context.now.instant.on_a_beat(heartbeat_ms);
         true
     }
 
@@ -198,7 +198,7 @@ impl Connection {
             (false, true) => b"1\r\n\n\r\n",
             (false, false) => b"\n",
         });
-        self.deadline = context.now.instant + u64::from(stream.heartbeat_ms);
+        self.deadline = context.now.instant.on_a_beat(stream.heartbeat_ms);
     }
 
     /// Ends the stream because the server goes away (docs/protocol.md 18).

@@ -224,7 +224,7 @@ impl Connection {
         let is_reading =
             websocket.traffic.as_ref().is_some_and(|traffic| traffic.unfinished_since.is_some());
         if !websocket.awaiting_pong && !is_reading {
-            self.deadline = context.now.instant + u64::from(websocket.ping_ms);
+            self.deadline = context.now.instant.on_a_beat(websocket.ping_ms);
         }
     }
 
@@ -248,10 +248,10 @@ impl Connection {
         let cursor =
             (websocket.subscription.len() > 0).then(|| websocket.subscription.cursor(context));
         let (json, cursor) = (websocket.json, cursor.as_deref());
-        let ping_ms = u64::from(websocket.ping_ms);
+        let ping_ms = websocket.ping_ms;
         match beginning.asked {
             Asked::Url(exchange, handshake) => {
-                self.deadline = context.now.instant + ping_ms;
+                self.deadline = context.now.instant.on_a_beat(ping_ms);
                 self.switch_protocols(context, exchange, &handshake);
                 if json {
                     self.send_object(None, "open", |object| object.optional("cursor", cursor));
