@@ -167,4 +167,11 @@ mod tests {
         }
         assert!(addresses.uses.len() <= 2 * IDLE_MAX, "{}", addresses.uses.len());
     }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn what_is_known_of_an_address_is_held_to_its_size() {
+        // One for each address with connections: as many as there are connections, at worst.
+        assert_eq!(size_of::<(Network, Use)>(), 32);
+    }
 }

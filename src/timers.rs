@@ -329,4 +329,11 @@ mod tests {
         assert_eq!(timers.next_deadline(), Instant::NEVER);
         assert_eq!(timers.poll(Instant::from_ms(100)), None);
     }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_timer_is_held_to_its_size() {
+        // One for each connection and each topic.
+        assert_eq!(size_of::<Node>(), 24);
+    }
 }

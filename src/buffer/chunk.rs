@@ -42,3 +42,15 @@ impl Chunk {
         self.start == self.end
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_chunk_is_held_to_its_size() {
+        // Each encoding is one, and each message that an outbox owes.
+        assert_eq!(size_of::<Chunk>(), 24);
+    }
+}

@@ -79,4 +79,11 @@ mod tests {
         inbox.consume(3);
         assert_eq!(inbox.bytes.capacity(), 0);
     }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_empty_inbox_is_held_to_its_size() {
+        // Every connection has one.
+        assert_eq!(size_of::<Inbox>(), 32);
+    }
 }

@@ -203,4 +203,11 @@ mod tests {
         assert_eq!(outbox.pieces.capacity(), 0);
         assert_eq!(outbox.sent, 0);
     }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_empty_outbox_and_a_piece_are_held_to_their_size() {
+        // Every connection has an outbox, and a piece for each message that it owes; `PIECE_BYTES` counts on it.
+        assert_eq!((size_of::<Outbox>(), size_of::<Piece>()), (40, 32));
+    }
 }

@@ -198,3 +198,15 @@ impl Poll {
         &mut self.subscription
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_parked_poll_is_held_to_its_size() {
+        // With a WebSocket the largest phase, which decides the size of every connection.
+        assert_eq!(size_of::<Poll>(), 72);
+    }
+}

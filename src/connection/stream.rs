@@ -369,3 +369,15 @@ fn queue_notice(
     }
     layout.queue(outbox, &notice, None);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_open_stream_is_held_to_its_size() {
+        // A phase of a connection, and so part of every one; beyond the largest of them all would grow.
+        assert_eq!(size_of::<Stream>(), 64);
+    }
+}

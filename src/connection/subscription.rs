@@ -308,3 +308,15 @@ impl Edges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_subscription_is_held_to_its_size() {
+        // It is inside of every stream, poll and WebSocket.
+        assert_eq!(size_of::<Subscription>(), 40);
+    }
+}

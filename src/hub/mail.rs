@@ -140,3 +140,15 @@ impl Mail {
 pub fn credit_units(message: &Message) -> u32 {
     1 + u32::try_from(message.cost_bytes() / (16 * 1024)).unwrap_or(u32::MAX - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_letter_is_held_to_its_size() {
+        // A channel between workers has room for thousands, allocated when the server starts.
+        assert_eq!(size_of::<Mail>(), 56);
+    }
+}

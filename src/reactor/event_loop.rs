@@ -564,3 +564,16 @@ fn is_passing(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkDown
     ) || error.raw_os_error() == Some(71)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_socket_is_held_to_its_size() {
+        // Each connection has one, beside its slot in the worker. (In debug builds the stream of mio is larger than
+        // the bare descriptor that it is in a release.)
+        assert_eq!(size_of::<Option<Socket<std::net::TcpStream>>>(), 12);
+    }
+}

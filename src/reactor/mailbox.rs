@@ -209,4 +209,11 @@ mod tests {
         assert_eq!(mailboxes[0].take().count(), 8);
         assert!(!mailboxes[0].has_more());
     }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_parcel_is_held_to_its_size() {
+        // The channel of each worker has room for thousands, allocated when the server starts.
+        assert_eq!(size_of::<Parcel<std::net::TcpStream>>(), 72);
+    }
 }

@@ -191,4 +191,11 @@ mod tests {
     fn a_binary_payload_is_base64_in_an_event() {
         assert_eq!(text(&encoded(Format::Sse, b"\xff").body()), "data: /w==\n\n");
     }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_encoding_is_held_to_its_size() {
+        // Up to five for each message retained; `Encoded::cost_bytes` counts on it.
+        assert_eq!(size_of::<Encoded>(), 40);
+    }
 }

@@ -347,4 +347,11 @@ mod tests {
         log.reset(Epoch::from_random(5), 1);
         assert_eq!((log.life(), log.next_seq(), log.memory_bytes()), (1, 1, 0));
     }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_entry_is_held_to_its_size() {
+        // One for each message retained by an owner and by each follower; `OVERHEAD_BYTES` counts on it.
+        assert_eq!(size_of::<Entry>(), 56);
+    }
 }

@@ -255,4 +255,11 @@ mod tests {
         }
         assert!(IdempotencyKey::parse(b"\"9c1a-4f\"").is_ok());
     }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_message_is_held_to_its_size() {
+        // One for each message retained, beside its payload; `OVERHEAD_BYTES` counts on it.
+        assert_eq!(size_of::<Message>(), 72);
+    }
 }

@@ -219,4 +219,11 @@ mod tests {
         edge.advance(&log);
         assert_eq!(edge.due(&log), Due::Nothing);
     }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_edge_is_held_to_its_size() {
+        // One for each topic of each subscriber.
+        assert_eq!(size_of::<Edge>(), 24);
+    }
 }

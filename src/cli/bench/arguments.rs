@@ -38,21 +38,36 @@ pub struct BenchArguments {
 /// What can be measured.
 #[derive(Debug, Subcommand)]
 pub(super) enum Scenario {
+    /// Connections that only wait: bytes and CPU of each
+    Idle(IdleArguments),
     /// How fast subscribers are taken in, and what each one costs
     Connect(ConnectArguments),
     /// Messages to many subscribers: latency to each and to the last, CPU per delivery
     Fanout(FanoutArguments),
     /// Publishing: one at a time, pipelined, and in batches; without subscribers and with some
     Publish(PublishArguments),
+    /// Many topics with few subscribers each: bytes of an idle topic, CPU per message among many
+    Topics(TopicsArguments),
+    /// All subscribers are cut off, miss messages and come back at once: time until all have caught up
+    Herd(HerdArguments),
+    /// A small topic's latency while fan-outs of a huge one run
+    Fairness(FairnessArguments),
+    /// The same feed by polls, long polls, SSE, NDJSON and WebSocket: requests, bytes, latency, CPU of each
+    Compare(CompareArguments),
 }
 
 impl Scenario {
     /// What every scenario has.
     pub(super) const fn common(&self) -> &CommonArguments {
         match self {
+            Self::Idle(arguments) => &arguments.common,
             Self::Connect(arguments) => &arguments.common,
             Self::Fanout(arguments) => &arguments.common,
             Self::Publish(arguments) => &arguments.common,
+            Self::Topics(arguments) => &arguments.common,
+            Self::Herd(arguments) => &arguments.common,
+            Self::Fairness(arguments) => &arguments.common,
+            Self::Compare(arguments) => &arguments.common,
         }
     }
 }
@@ -152,6 +167,30 @@ impl PaceArguments {
     }
 }
 
+/// Flags of `tidings bench idle`.
+#[derive(Debug, Args)]
+pub(super) struct IdleArguments {
+    /// Wires to measure, one after the other, each on a fresh server if it is started here
+    #[arg(
+        long,
+        value_name = "WIRE",
+        value_delimiter = ',',
+        default_value = "sse,ndjson,websocket,long-poll"
+    )]
+    pub(super) wire: Vec<Wire>,
+    /// Connections from which on memory is counted
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = parse_count)]
+    pub(super) few: usize,
+    /// Connections up to which memory is counted
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 15_000, value_parser = parse_count)]
+    pub(super) subscribers: usize,
+    /// Seconds of rest for each wire; heartbeats come every 15 s, pings every 25 s
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    pub(super) duration: u64,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
 /// Flags of `tidings bench connect`.
 #[derive(Debug, Args)]
 pub(super) struct ConnectArguments {
@@ -217,6 +256,110 @@ pub(super) enum Way {
     Pipelined,
     /// Many messages in one request
     Batch,
+}
+
+/// Flags of `tidings bench topics`.
+#[derive(Debug, Args)]
+pub(super) struct TopicsArguments {
+    /// Numbers of topics, each measured on a fresh server if it is started here
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "1,1000,100000",
+        value_parser = clap::value_parser!(u32).range(1..=50_000_000)
+    )]
+    pub(super) topics: Vec<u32>,
+    /// Topics that are published to: at most so many, spread among all
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) active: u32,
+    /// Subscribers, in equal parts of the topics that are published to
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = parse_count)]
+    pub(super) subscribers: usize,
+    /// Their wire
+    #[arg(long, value_name = "WIRE", default_value = "sse")]
+    pub(super) wire: Wire,
+    /// Seconds of publishing, without and with subscribers, for each number of topics
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = parse_seconds)]
+    pub(super) duration: u64,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+/// Flags of `tidings bench herd`.
+#[derive(Debug, Args)]
+pub(super) struct HerdArguments {
+    /// Wires of the subscribers, in equal parts
+    #[arg(long, value_name = "WIRE", value_delimiter = ',', default_value = "sse")]
+    pub(super) wire: Vec<Wire>,
+    /// Subscribers in all
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = parse_count)]
+    pub(super) subscribers: usize,
+    /// Messages that are published while they are away
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(super) behind: u64,
+    /// Run this while they are away (a restart); when it prints a number last, that is the server's new process
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) restart_command: Option<String>,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+/// Flags of `tidings bench fairness`.
+#[derive(Debug, Args)]
+pub(super) struct FairnessArguments {
+    /// Wire of all subscribers
+    #[arg(long, value_name = "WIRE", default_value = "sse")]
+    pub(super) wire: Wire,
+    /// Subscribers of the huge topic
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 15_000, value_parser = parse_count)]
+    pub(super) subscribers: usize,
+    /// Subscribers of the small topic
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse_count)]
+    pub(super) small_subscribers: usize,
+    /// Messages per second to the small topic
+    #[arg(long, value_name = "N", default_value = "100", value_parser = parse_positive)]
+    pub(super) small_rate: f64,
+    #[command(flatten)]
+    pub(super) pace: PaceArguments,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+/// Flags of `tidings bench compare`.
+#[derive(Debug, Args)]
+pub(super) struct CompareArguments {
+    /// Ways to receive, beside short polls, one after the other
+    #[arg(
+        long,
+        value_name = "WIRE",
+        value_delimiter = ',',
+        default_value = "long-poll,sse,ndjson,websocket"
+    )]
+    pub(super) wire: Vec<Wire>,
+    /// Seconds between the polls of a client that polls; each is a way of its own
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_delimiter = ',',
+        default_value = "1,5",
+        value_parser = parse_seconds
+    )]
+    pub(super) short_poll: Vec<u64>,
+    /// Clients of each way
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 200, value_parser = parse_count)]
+    pub(super) subscribers: usize,
+    /// Messages per second, at times that are fixed beforehand
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_positive)]
+    pub(super) rate: f64,
+    /// Seconds of each way
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = parse_seconds)]
+    pub(super) duration: u64,
+    /// Write a page about it, as Markdown
+    #[arg(long, value_name = "FILE.md")]
+    pub(super) write: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
 }
 
 fn parse_size(text: &str) -> Result<usize, String> {

@@ -1,6 +1,6 @@
 //! The generator's clock: nanoseconds since it began.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A second.
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -27,9 +27,4 @@ impl Clock {
 /// Nanoseconds in seconds, for people.
 pub(super) fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / SECOND as f64
-}
-
-/// A duration in nanoseconds.
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -61,6 +61,8 @@ pub(super) struct Feed {
     lines: u32,
     /// Topics that are published to: the first so many.
     topics: u32,
+    /// From one of them to the next.
+    stride: u32,
     next_topic: u32,
     payload: Vec<u8>,
 }
@@ -69,12 +71,19 @@ impl Feed {
     /// Payloads of `size` bytes to the first `topics` topics in turn.
     pub(super) fn new(size: usize, topics: u32) -> Self {
         let size = size.max(MARKER_BYTES);
-        Self { size, lines: 1, topics: topics.max(1), next_topic: 0, payload: Vec::new() }
+        let topics = topics.max(1);
+        Self { size, lines: 1, topics, stride: 1, next_topic: 0, payload: Vec::new() }
     }
 
     /// The same, so many messages in each request.
     pub(super) fn in_batches(mut self, lines: u32) -> Self {
         self.lines = lines;
+        self
+    }
+
+    /// The same, the topics not the first ones but spread among `count`.
+    pub(super) fn spread_over(mut self, count: u32) -> Self {
+        self.stride = (count / self.topics).max(1);
         self
     }
 
@@ -128,9 +137,34 @@ impl Feed {
         intended: u64,
         is_measured: bool,
     ) -> Result<(), String> {
-        let topic = self.next_topic;
-        self.next_topic = (topic + 1) % self.topics;
+        let topic = self.next_topic * self.stride;
+        self.next_topic = (self.next_topic + 1) % self.topics;
         self.publish_to(topic, swarm, ledger, intended, is_measured)
+    }
+
+    /// Publishes so many, one at a time, and waits for the answers only.
+    ///
+    /// # Errors
+    /// When the swarm cannot go on, or answers do not come.
+    pub(super) fn publish_only(
+        &mut self,
+        swarm: &mut Swarm,
+        ledger: &mut Ledger,
+        count: u64,
+    ) -> Result<(), String> {
+        let clock = swarm.clock();
+        for _ in 0..count {
+            self.publish(swarm, ledger, clock.now(), true)?;
+            swarm.flush();
+            let deadline = clock.now() + PATIENCE;
+            while swarm.outstanding() > 0 && !is_interrupted() {
+                if clock.now() > deadline {
+                    return Err("a publish was not answered within 10 s".to_owned());
+                }
+                swarm.turn(ledger, None)?;
+            }
+        }
+        Ok(())
     }
 
     fn publish_to(
@@ -196,7 +230,7 @@ impl Feed {
                 break;
             }
             if now >= again && swarm.outstanding() == 0 {
-                for topic in 0..self.topics {
+                for topic in (0..self.topics).map(|index| index * self.stride) {
                     if swarm.audience(topic).iter().any(|&count| count > 0) {
                         let single = &mut Self::new(self.size, self.topics);
                         single.publish_to(topic, swarm, ledger, now, false)?;

@@ -106,9 +106,11 @@ impl Ledger {
         self.lateness.record(now.saturating_sub(intended));
     }
 
-    /// The publisher was answered for `count` messages from `first` on, that it had sent at `sent`.
+    /// The publisher was answered for `count` messages from `first` on, that it had sent at `sent`. Without
+    /// messages it was another request.
     pub(super) fn answered(&mut self, first: u32, count: u32, sent: u64, now: u64, is_good: bool) {
         let range = first as usize..(first as usize).saturating_add(count as usize);
+        self.refused += u64::from(count == 0 && !is_good);
         let Some(messages) = self.messages.get_mut(range) else { return };
         let mut is_measured = false;
         for message in messages {
@@ -236,7 +238,7 @@ mod tests {
         assert_eq!(ledger.deliver(SSE, marker, 300), Delivery::Measured);
         assert_eq!((ledger.last_of_wire[SSE].count(), ledger.last.count()), (1, 0));
         ledger.deliver(WEBSOCKET, marker, 400);
-        assert_eq!((ledger.last.count(), ledger.last.max_us().round()), (1, 0.0));
+        assert_eq!((ledger.last.count(), ledger.last.percentile_us(100.0).round()), (1, 0.0));
         assert_eq!(ledger.unsettled(), 1);
         ledger.answered(marker.number, 1, 150, 500, true);
         assert_eq!((ledger.unsettled(), ledger.deliveries()), (0, 3));

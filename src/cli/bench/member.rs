@@ -34,6 +34,8 @@ pub(super) struct Member {
     pub(super) topic: u32,
     /// It was subscribed once, as far as it can tell.
     pub(super) was_open: bool,
+    /// It polls at intervals of which the first has been chosen.
+    pub(super) has_beat: bool,
     /// It received something, be it a message to warm up.
     pub(super) is_warm: bool,
     /// The number of the newest message it received, plus one.
@@ -43,7 +45,16 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(subscriber: Subscriber, topic: u32) -> Self {
         let (stream, stage) = (None, Stage::Waiting);
-        Self { stream, subscriber, stage, topic, was_open: false, is_warm: false, seen: 0 }
+        Self {
+            stream,
+            subscriber,
+            stage,
+            topic,
+            was_open: false,
+            has_beat: false,
+            is_warm: false,
+            seen: 0,
+        }
     }
 }
 

@@ -5,8 +5,6 @@
 //! `ledger` holds then. `payload`, `answer`, `frames`, `subscriber` and `publisher` are bytes in, values
 //! out: no sockets, no clock.
 
-#![allow(dead_code, reason = "the scenarios to come use the rest")]
-
 use std::process::ExitCode;
 
 mod answer;

@@ -65,11 +65,6 @@ impl Schedule {
     pub(super) fn is_over(&self, now: u64) -> bool {
         self.next(now, 0).is_none()
     }
-
-    /// How many were issued.
-    pub(super) const fn issued(&self) -> u64 {
-        self.issued
-    }
 }
 
 #[cfg(test)]
@@ -95,7 +90,7 @@ mod tests {
     fn a_rate_for_a_time_is_that_many() {
         let mut schedule = Schedule::new(Pace::PerSecond(3.0), Extent::Time(2 * SECOND), 0);
         while schedule.issue(u64::MAX, 0).is_some() {}
-        assert_eq!(schedule.issued(), 6);
+        assert_eq!(schedule.issued, 6);
     }
 
     #[test]

@@ -28,7 +28,7 @@ const LINKS: usize = usize::MAX / 2;
 /// Events of one poll: few, so that a publish that is due does not wait long for them.
 const EVENTS: usize = 256;
 const BUFFER_BYTES: usize = 256 * 1024;
-/// Connects under way: enough to keep a server busy, and no more than its queue holds.
+/// Connects under way, unless more are wanted: enough to keep a server busy, and fewer than its queue holds.
 const CONNECTING_MAX: usize = 256;
 /// How long a turn waits when nothing is planned.
 const IDLE_WAIT: u64 = 50 * MILLISECOND;
@@ -49,6 +49,8 @@ pub(super) struct Swarm {
     /// Who is to connect.
     queue: VecDeque<u32>,
     connecting: usize,
+    /// Connects that may be under way.
+    pub(super) connecting_max: usize,
     /// Who is to do something, and when.
     timers: BinaryHeap<Reverse<(u64, u32)>>,
     links: Vec<Link>,
@@ -84,6 +86,7 @@ impl Swarm {
             audiences: HashMap::new(),
             queue: VecDeque::new(),
             connecting: 0,
+            connecting_max: CONNECTING_MAX,
             timers: BinaryHeap::new(),
             links: Vec::new(),
             poll_interval: 1_000 * MILLISECOND,
@@ -208,7 +211,7 @@ impl Swarm {
     }
 
     fn begin_connects(&mut self) {
-        while self.connecting < CONNECTING_MAX {
+        while self.connecting < self.connecting_max {
             let Some(index) = self.queue.pop_front() else { return };
             let wire = self.members[index as usize].subscriber.wire();
             // Whether there is an address was asked before anybody was added.
@@ -343,7 +346,11 @@ impl Swarm {
         let member = &mut self.members[index];
         if member.subscriber.wire() == Wire::ShortPoll {
             member.stage = Stage::Resting;
-            self.timers.push(Reverse((now + self.poll_interval, index as u32)));
+            // Users do not come all at the same moment: after the first answer the beat is anywhere.
+            let is_first = !std::mem::replace(&mut member.has_beat, true);
+            let rest =
+                if is_first { fastrand::u64(..=self.poll_interval) } else { self.poll_interval };
+            self.timers.push(Reverse((now + rest, index as u32)));
         } else {
             self.ask_or_connect(index);
         }

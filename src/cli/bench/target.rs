@@ -163,9 +163,10 @@ impl Target {
         after: Option<&str>,
     ) -> Vec<u8> {
         let Some(template) = &self.subscribe[wire.index()] else { return Vec::new() };
+        // An event stream and polls have fields for it.
         let query = match (wire, after) {
-            (Wire::Sse, _) | (_, None) => String::new(),
-            (_, Some(after)) => format!("after={after}"),
+            (Wire::Ndjson | Wire::Websocket, Some(after)) => format!("after={after}"),
+            _ => String::new(),
         };
         let mut request = template.request_line("GET", topic, &query);
         let mut field = |name: &str, value: &str| {
@@ -247,8 +248,10 @@ mod tests {
         let sse = text(target.subscribe_request(Wire::Sse, "t", &none, Some("a-1")));
         assert!(sse.starts_with("GET /topics/t HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"));
         assert!(sse.contains("\r\nLast-Event-ID: a-1\r\n") && sse.ends_with("\r\n\r\n"));
+        let lines = text(target.subscribe_request(Wire::Ndjson, "t", &none, Some("a-1")));
+        assert!(lines.starts_with("GET /topics/t?after=a-1 HTTP/1.1\r\n"));
         let poll = text(target.subscribe_request(Wire::LongPoll, "t", &none, Some("a-1")));
-        assert!(poll.starts_with("GET /topics/t?wait=50&after=a-1 HTTP/1.1\r\n"));
+        assert!(poll.starts_with("GET /topics/t?wait=50 HTTP/1.1\r\n"));
         let target = Target::at("http://127.0.0.1:1", Preset::Nchan).unwrap();
         assert!(target.subscribe_address(Wire::Ndjson).unwrap_err().contains("--subscribe-url"));
         assert!(!target.takes_batches());

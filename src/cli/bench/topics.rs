@@ -15,11 +15,6 @@ impl Topics {
         Self { name: name.to_owned(), count: count.max(1) }
     }
 
-    /// How many there are.
-    pub(super) const fn count(&self) -> u32 {
-        self.count
-    }
-
     /// The name of the one with this index.
     pub(super) fn name(&self, index: u32) -> Cow<'_, str> {
         if self.count == 1 {

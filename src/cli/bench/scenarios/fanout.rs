@@ -1,6 +1,6 @@
 //! Messages to many subscribers: how long each and the last one waits, and what a delivery costs.
 
-use super::{EACH, LAST, cell, describe_pace, latency_plot, linear_plot};
+use super::{EACH, LAST, cell, describe_pace, describe_subscribers, latency_plot, linear_plot};
 use crate::cli::bench::answer::Answers;
 use crate::cli::bench::arguments::FanoutArguments;
 use crate::cli::bench::clock::Clock;
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &FanoutArguments) -> Result<Findings, String> {
         ledger.seconds()
     );
     report(&mut findings, wires, &ledger, usage);
-    findings.doubts(ending, &ledger, &swarm.tally);
+    findings.doubts(ending, &ledger, &swarm.tally, usage);
     if swarm.link_reconnects() > 0 {
         findings.remarks.push(format!(
             "The server ended publishers' connections {} times.",
@@ -62,12 +62,6 @@ pub(super) fn run(arguments: &FanoutArguments) -> Result<Findings, String> {
         ));
     }
     Ok(findings)
-}
-
-/// Wires and numbers, in words.
-fn describe_subscribers(wires: &[Wire], subscribers: usize) -> String {
-    let names: Vec<&str> = wires.iter().map(|wire| wire.name()).collect();
-    format!("{subscribers} ({})", names.join(", "))
 }
 
 /// Figures, table and plots.

@@ -1,19 +1,26 @@
 //! What can be measured, one file each; and what all of them share.
 
-use super::arguments::{CommonArguments, Scenario};
-use super::clock::seconds;
-use super::feed::Ending;
-use super::findings::{Axis, Figure, Findings, Plot, Scale, Series};
-use super::latency::readable_us;
-use super::ledger::Ledger;
-use super::machine;
-use super::member::Tally;
-use super::schedule::{Extent, Pace};
-use super::subject::{Subject, Usage};
+use crate::cli::bench::arguments::{CommonArguments, Scenario};
+use crate::cli::bench::clock::seconds;
+use crate::cli::bench::feed::Ending;
+use crate::cli::bench::findings::{Axis, Figure, Findings, Plot, Scale, Series};
+use crate::cli::bench::latency::readable_us;
+use crate::cli::bench::ledger::Ledger;
+use crate::cli::bench::machine;
+use crate::cli::bench::member::Tally;
+use crate::cli::bench::schedule::{Extent, Pace};
+use crate::cli::bench::subject::{Subject, Usage};
+use crate::cli::bench::wire::Wire;
 
+mod compare;
+mod comparison;
 mod connect;
+mod fairness;
 mod fanout;
+mod herd;
+mod idle;
 mod publish;
+mod topics;
 
 /// Runs one.
 ///
@@ -21,9 +28,14 @@ mod publish;
 /// When there is nothing to find out, with what to do.
 pub(super) fn run(scenario: &Scenario) -> Result<Findings, String> {
     match scenario {
+        Scenario::Idle(arguments) => idle::run(arguments),
         Scenario::Connect(arguments) => connect::run(arguments),
         Scenario::Fanout(arguments) => fanout::run(arguments),
         Scenario::Publish(arguments) => publish::run(arguments),
+        Scenario::Topics(arguments) => topics::run(arguments),
+        Scenario::Herd(arguments) => herd::run(arguments),
+        Scenario::Fairness(arguments) => fairness::run(arguments),
+        Scenario::Compare(arguments) => compare::run(arguments),
     }
 }
 
@@ -41,6 +53,9 @@ const LAST: [(&str, f64); 3] =
 
 /// The generator was late when more than one in a hundred messages was later than so many microseconds.
 const LATE_US: f64 = 2_000.0;
+
+/// The generator was the bottleneck when its one thread used more of a core than this.
+const BUSY_SHARE: f64 = 0.92;
 
 impl Findings {
     /// Findings of a scenario; conditions that all of them have are filled in.
@@ -75,7 +90,7 @@ impl Findings {
     }
 
     /// What a reader has to know before he trusts the figures of a run.
-    fn doubts(&mut self, ending: Ending, ledger: &Ledger, tally: &Tally) {
+    fn doubts(&mut self, ending: Ending, ledger: &Ledger, tally: &Tally, usage: Usage) {
         match ending {
             Ending::Complete => (),
             Ending::Stalled => self.remarks.push(
@@ -100,6 +115,12 @@ impl Findings {
         for (fault, count) in &tally.faults {
             self.remarks.push(format!("{count} connections {fault}."));
         }
+        if ledger.seconds() > 0.0 && usage.generator / ledger.seconds() > BUSY_SHARE {
+            self.remarks.push(
+                "The generator itself was busy all the time: the server may be faster than this."
+                    .to_owned(),
+            );
+        }
         let late = ledger.lateness.percentile_us(99.0);
         if late > LATE_US {
             self.remarks.push(format!(
@@ -110,6 +131,12 @@ impl Findings {
             ));
         }
     }
+}
+
+/// Wires and numbers, in words.
+fn describe_subscribers(wires: &[Wire], subscribers: usize) -> String {
+    let names: Vec<&str> = wires.iter().map(|wire| wire.name()).collect();
+    format!("{subscribers} ({})", names.join(", "))
 }
 
 /// The pace, in words.

@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &PublishArguments) -> Result<Findings, String> {
             );
             rows.push(row);
             series.push(ledger.answers.series(&of));
-            findings.doubts(one.ending, ledger, &one.tally);
+            findings.doubts(one.ending, ledger, &one.tally, one.usage);
             if one.ending == Ending::Interrupted {
                 break;
             }

@@ -1,0 +1,161 @@
+//! A small topic beside a huge one: how long its messages wait while fan-outs of the huge one run.
+//!
+//! The small topic's publisher and subscriber have a thread of their own, so that the generator's own
+//! reading of the huge fan-out does not pass for the server's unfairness.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use crate::cli::bench::answer::Answers;
+use crate::cli::bench::arguments::FairnessArguments;
+use crate::cli::bench::clock::{Clock, SECOND, seconds};
+use crate::cli::bench::feed::{Ending, Feed, connect_all};
+use crate::cli::bench::findings::{Findings, Table};
+use crate::cli::bench::latency::Latencies;
+use crate::cli::bench::ledger::Ledger;
+use crate::cli::bench::machine::make_room;
+use crate::cli::bench::member::Tally;
+use crate::cli::bench::schedule::{Extent, Pace, Schedule};
+use crate::cli::bench::subject::{Subject, Usage};
+use crate::cli::bench::swarm::Swarm;
+use crate::cli::bench::topics::Topics;
+
+use super::{cell, describe_pace, latency_plot};
+
+/// How long the small topic is measured while nothing else happens.
+const ALONE: u64 = 2 * SECOND;
+
+/// Runs it.
+pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
+    let FairnessArguments { wire, subscribers, small_subscribers, small_rate, pace, common } =
+        arguments;
+    make_room(subscribers + small_subscribers)?;
+    let subject = Subject::start(&common.target, &[])?;
+    subject.target.subscribe_address(*wire)?;
+    let mut findings = Findings::of("fairness", common, &subject);
+    let speed = pace.rate.map_or(Pace::Outstanding(pace.outstanding.unwrap_or(1)), Pace::PerSecond);
+    findings.condition("huge topic", format!("{subscribers} subscribers ({wire})"));
+    findings.condition("its pace", describe_pace(speed, pace.extent()));
+    let small = format!("{small_subscribers} subscribers, {small_rate} messages/s");
+    findings.condition("small topic", small);
+
+    let clock = Clock::start();
+    let topics = Topics::new(&format!("{}-huge", common.topic), 1);
+    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 1)?;
+    let mut ledger = Ledger::new();
+    (0..*subscribers).for_each(|_| swarm.add(*wire, 0));
+    connect_all(&mut swarm, &mut ledger)?;
+    swarm.open_links(pace.publishers, Answers::new)?;
+    let mut feed = Feed::new(common.size, 1);
+    feed.warm_up(&mut swarm, &mut ledger)?;
+    subject.settle(&mut swarm, &mut ledger)?;
+
+    let alone = small_topic(arguments, &subject, clock, Extent::Time(ALONE), None)?;
+    let (go, wait) = sync_channel(0);
+    let (ready, is_ready) = sync_channel(1);
+    let extent = Extent::Time(pace.duration);
+    let ((small, ending), usage) = thread::scope(|scope| {
+        let beside = Some((ready, wait));
+        let thread = scope.spawn(|| small_topic(arguments, &subject, clock, extent, beside));
+        // An error shows in what it returns.
+        let _ = is_ready.recv();
+        let meter = subject.meter();
+        let _ = go.send(());
+        let mut schedule = Schedule::new(speed, pace.extent(), clock.now());
+        let ending = feed.run(&mut swarm, &mut ledger, &mut schedule)?;
+        let usage = meter.used();
+        let small = thread.join().map_err(|_| "the small topic's thread failed")??;
+        Ok::<_, String>(((small, ending), usage))
+    })?;
+
+    report(&mut findings, &alone.ledger, &small.ledger, &ledger);
+    findings.usage(usage);
+    findings.doubts(small.ending, &small.ledger, &small.tally, Usage::default());
+    findings.doubts(ending, &ledger, &swarm.tally, usage);
+    if seconds(ALONE) * small_rate < 100.0 || small.ledger.measured() < 100 {
+        findings.remarks.push("Too few small messages for a 99th percentile.".to_owned());
+    }
+    Ok(findings)
+}
+
+/// What the small topic went through.
+struct Small {
+    ledger: Ledger,
+    tally: Tally,
+    ending: Ending,
+}
+
+/// Publishes and receives on the small topic; when `beside` something, says when it is ready and waits for the
+/// word to begin.
+fn small_topic(
+    arguments: &FairnessArguments,
+    subject: &Subject,
+    clock: Clock,
+    extent: Extent,
+    beside: Option<(SyncSender<()>, Receiver<()>)>,
+) -> Result<Small, String> {
+    let FairnessArguments { wire, small_subscribers, small_rate, common, .. } = arguments;
+    let topics = Topics::new(&format!("{}-small", common.topic), 1);
+    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 2)?;
+    let mut ledger = Ledger::new();
+    (0..*small_subscribers).for_each(|_| swarm.add(*wire, 0));
+    connect_all(&mut swarm, &mut ledger)?;
+    swarm.open_links(1, Answers::new)?;
+    let mut feed = Feed::new(common.size, 1);
+    feed.warm_up(&mut swarm, &mut ledger)?;
+    if let Some((ready, wait)) = beside {
+        // Whoever is to say so has failed, if nobody does: the result is of no interest then.
+        let _ = ready.send(());
+        let _ = wait.recv();
+    }
+    let mut schedule = Schedule::new(Pace::PerSecond(*small_rate), extent, clock.now());
+    let ending = feed.run(&mut swarm, &mut ledger, &mut schedule)?;
+    Ok(Small { ledger, tally: swarm.tally.clone(), ending })
+}
+
+fn report(findings: &mut Findings, alone: &Ledger, small: &Ledger, huge: &Ledger) {
+    let each = |ledger: &Ledger| {
+        let mut all = Latencies::default();
+        ledger.each.iter().for_each(|one| all.add(one));
+        all
+    };
+    let (alone, small, huge) = (each(alone), each(small), &huge.last);
+    let share = small.percentile_us(99.0) / huge.percentile_us(50.0) * 100.0;
+    let figures = [
+        ("small_alone_p50_us", alone.percentile_us(50.0)),
+        ("small_alone_p99_us", alone.percentile_us(99.0)),
+        ("small_p50_us", small.percentile_us(50.0)),
+        ("small_p99_us", small.percentile_us(99.0)),
+        ("small_max_us", small.percentile_us(100.0)),
+        ("fanout_duration_p50_us", huge.percentile_us(50.0)),
+        ("small_p99_share_percent", share),
+    ];
+    for (name, value) in figures {
+        findings.figure(name, "", value);
+    }
+    let percents = [50.0, 90.0, 99.0, 99.9, 100.0];
+    let row = |name: &str, latencies: &Latencies| {
+        let cells = percents.iter().map(|&percent| cell(latencies.percentile_us(percent) / 1e3));
+        [name.to_owned(), latencies.count().to_string()].into_iter().chain(cells).collect()
+    };
+    let columns = ["", "messages", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"];
+    findings.tables.push(Table {
+        title: "Latency".to_owned(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: vec![
+            row("small topic, alone", &alone),
+            row("small topic, beside fan-outs", &small),
+            row("huge topic, to its last subscriber", huge),
+        ],
+    });
+    findings.summary = format!(
+        "One message in a hundred of the small topic waits {:.2} ms or more while fan-outs of the huge one \
+         run, which is {share:.1} % of such a fan-out's {:.0} ms.",
+        small.percentile_us(99.0) / 1e3,
+        huge.percentile_us(50.0) / 1e3
+    );
+    findings.plots.push(latency_plot(
+        "Latency of the small topic",
+        vec![alone.series("alone"), small.series("beside fan-outs"), huge.series("a fan-out")],
+    ));
+}

@@ -1,0 +1,224 @@
+//! A herd: all subscribers are cut off at once, miss messages, and come back at once where they were.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cli::bench::answer::{Answers, Part};
+use crate::cli::bench::arguments::HerdArguments;
+use crate::cli::bench::clock::{Clock, MILLISECOND, SECOND, seconds};
+use crate::cli::bench::feed::{Ending, Feed, connect_all, is_interrupted};
+use crate::cli::bench::findings::{Findings, Series, Table};
+use crate::cli::bench::ledger::Ledger;
+use crate::cli::bench::machine::make_room;
+use crate::cli::bench::process::{Process, Watch};
+use crate::cli::bench::subject::{Subject, Usage};
+use crate::cli::bench::subscriber::Resume;
+use crate::cli::bench::swarm::Swarm;
+use crate::cli::bench::target::Target;
+use crate::cli::bench::topics::Topics;
+use crate::cli::bench::wire::Wire;
+
+use super::{cell, linear_plot};
+
+/// Within how long a failed connect is tried again.
+const RETRY: u64 = 200 * MILLISECOND;
+/// How long the herd may take.
+const CATCH_UP_MAX: u64 = 120 * SECOND;
+/// How long the server may take to say where its log ends.
+const CURSOR_WAIT: Duration = Duration::from_secs(10);
+
+/// Runs it.
+pub(super) fn run(arguments: &HerdArguments) -> Result<Findings, String> {
+    let HerdArguments { wire: wires, subscribers, behind, restart_command, common } = arguments;
+    make_room(*subscribers)?;
+    let mut subject = Subject::start(&common.target, &[])?;
+    for &wire in wires {
+        subject.target.subscribe_address(wire)?;
+    }
+    let mut findings = Findings::of("herd", common, &subject);
+    findings.condition("subscribers", super::describe_subscribers(wires, *subscribers));
+    findings.condition("behind", format!("{behind} messages, when they come back"));
+    let clock = Clock::start();
+    let topics = Topics::new(&common.topic, 1);
+    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 1)?;
+    let mut ledger = Ledger::new();
+    (0..*subscribers).for_each(|index| swarm.add(wires[index % wires.len()], 0));
+    connect_all(&mut swarm, &mut ledger)?;
+    swarm.open_links(1, Answers::new)?;
+    let mut feed = Feed::new(common.size, 1);
+    feed.warm_up(&mut swarm, &mut ledger)?;
+    subject.settle(&mut swarm, &mut ledger)?;
+    swarm.after = cursor(&subject.target, &common.topic)?;
+    if swarm.after.is_none() && wires.iter().any(|wire| !wire.is_poll()) {
+        return Err("the server gives no cursor (an SSE `id:`) to come back with".to_owned());
+    }
+    let steady = subject.process().and_then(Process::memory_bytes);
+
+    swarm.cut_all();
+    feed.publish_only(&mut swarm, &mut ledger, *behind)?;
+    subject.settle(&mut swarm, &mut ledger)?;
+    match restart_command {
+        Some(command) => restart(command, &mut subject, &mut swarm)?,
+        None => findings.remarks.push(
+            "The connections were reset by the clients; the server stayed up. A server that keeps its \
+             log can be restarted in between: --restart-command."
+                .to_owned(),
+        ),
+    }
+    let watch = subject.process().map(|process| Watch::start(process, clock));
+    let (meter, began) = (subject.meter(), clock.now());
+    let before = swarm.tally.failed_connects;
+    // The messages are older: what they waited in was their absence.
+    ledger.began = Some(began);
+    swarm.retry = Some(RETRY);
+    swarm.connecting_max = usize::MAX;
+    swarm.return_all();
+    let ending = catch_up(&mut swarm, &mut ledger, began + CATCH_UP_MAX)?;
+    let usage = meter.used();
+    let memory = watch.map(Watch::stop).unwrap_or_default();
+
+    let returned = Returned {
+        seconds: seconds(ledger.ended.saturating_sub(began)),
+        failed: swarm.tally.failed_connects - before,
+        steady,
+        peak: memory.iter().map(|&(_, bytes)| bytes).reduce(f64::max),
+        missed: ledger.missing().iter().sum(),
+        usage,
+    };
+    findings.summary = format!(
+        "{subscribers} subscribers came back at once, {behind} messages behind: all had caught up after \
+         {:.2} s.",
+        returned.seconds
+    );
+    report(&mut findings, &returned, &ledger);
+    let points =
+        memory.iter().map(|&(time, bytes)| (seconds(time.saturating_sub(began)), bytes / 1e6));
+    let memory = vec![Series { name: "server".to_owned(), points: points.collect() }];
+    findings.plots.push(linear_plot(
+        "Memory while the herd returns",
+        "seconds",
+        "resident megabytes",
+        memory,
+    ));
+    findings.doubts(ending, &ledger, &swarm.tally, usage);
+    Ok(findings)
+}
+
+/// What the return took.
+struct Returned {
+    seconds: f64,
+    failed: u64,
+    steady: Option<f64>,
+    peak: Option<f64>,
+    missed: u64,
+    usage: Usage,
+}
+
+fn report(findings: &mut Findings, returned: &Returned, ledger: &Ledger) {
+    findings.figure("caught_up_seconds", "", returned.seconds);
+    findings.figure("failed_connects", "", returned.failed as f64);
+    findings.figure("missed", "", returned.missed as f64);
+    findings.figure("deliveries", "", ledger.deliveries() as f64);
+    let megabytes = |bytes: Option<f64>| bytes.map_or("unknown".to_owned(), |it| cell(it / 1e6));
+    if let (Some(steady), Some(peak)) = (returned.steady, returned.peak) {
+        findings.figure("steady_bytes", "", steady);
+        findings.figure("peak_bytes", "", peak);
+    }
+    let cells = [
+        "herd".to_owned(),
+        cell(returned.seconds),
+        returned.failed.to_string(),
+        returned.missed.to_string(),
+        megabytes(returned.steady),
+        megabytes(returned.peak),
+        returned.usage.server.map_or("unknown".to_owned(), cell),
+    ];
+    let columns =
+        ["", "caught up, s", "failed connects", "missed", "steady MB", "peak MB", "server CPU s"];
+    findings.tables.push(Table {
+        title: "Coming back".to_owned(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: vec![cells.to_vec()],
+    });
+    findings.usage(returned.usage);
+    findings.plots.push(linear_plot(
+        "Deliveries since they came back",
+        "seconds",
+        "deliveries per second",
+        vec![ledger.over_time("deliveries")],
+    ));
+}
+
+/// Turns until everybody has everything.
+fn catch_up(swarm: &mut Swarm, ledger: &mut Ledger, deadline: u64) -> Result<Ending, String> {
+    while ledger.unsettled() > 0 {
+        if is_interrupted() {
+            return Ok(Ending::Interrupted);
+        }
+        if swarm.clock().now() > deadline {
+            return Ok(Ending::Stalled);
+        }
+        swarm.turn(ledger, None)?;
+    }
+    Ok(Ending::Complete)
+}
+
+/// Restarts the server; the last word of what the command prints is its process, if it is a number.
+fn restart(command: &str, subject: &mut Subject, swarm: &mut Swarm) -> Result<(), String> {
+    let output = Command::new("sh").args(["-c", command]).output();
+    let output = output.map_err(|error| format!("cannot run --restart-command: {error}"))?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("--restart-command failed: {}", why.trim()));
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    if let Some(id) = said.split_whitespace().last().and_then(|word| word.parse().ok()) {
+        subject.look_at(id)?;
+    }
+    swarm.reconnect_links()
+}
+
+/// The cursor behind the newest message: what an event stream says as `id:`, on whose first lines or events
+/// servers differ; the one that came last within the time of a heartbeat-less stream's opening counts.
+fn cursor(target: &Target, topic: &str) -> Result<Option<String>, String> {
+    let Ok(address) = target.subscribe_address(Wire::Sse) else { return Ok(None) };
+    if let Some(cursor) = head_cursor(target, topic)? {
+        return Ok(Some(cursor));
+    }
+    let failed = |error: std::io::Error| format!("cannot ask {address} for a cursor: {error}");
+    let mut stream = TcpStream::connect(address).map_err(failed)?;
+    stream.set_read_timeout(Some(CURSOR_WAIT)).map_err(failed)?;
+    // From the beginning, so that the newest message is among what comes.
+    let resume = Resume::default();
+    let request = target.subscribe_request(Wire::Sse, topic, &resume, None);
+    stream.write_all(&request).map_err(failed)?;
+    let mut lines = BufReader::new(stream.take(1 << 20)).lines();
+    let id = lines.find_map(|line| line.ok()?.strip_prefix("id:").map(|id| id.trim().to_owned()));
+    Ok(id)
+}
+
+/// The cursor at the head, of a server that gives it as `ETag` to HEAD.
+fn head_cursor(target: &Target, topic: &str) -> Result<Option<String>, String> {
+    let address = target.publish_address()?;
+    let failed = |error: std::io::Error| format!("cannot ask {address} for a cursor: {error}");
+    let mut stream = TcpStream::connect(address).map_err(failed)?;
+    stream.set_read_timeout(Some(CURSOR_WAIT)).map_err(failed)?;
+    let mut request = Vec::new();
+    target.encode_begin(topic, &mut request);
+    stream.write_all(&request).map_err(failed)?;
+    let (mut answers, mut buffer) = (Answers::to_head(), [0; 4096]);
+    loop {
+        let count = stream.read(&mut buffer).map_err(failed)?;
+        let mut bytes = &buffer[..count];
+        match answers.next(&mut bytes) {
+            Ok(Some(Part::Head(head))) => {
+                let etag = head.etag.filter(|_| head.status == 200);
+                return Ok(etag.map(|etag| etag.trim_matches('"').to_owned()));
+            }
+            Ok(_) if count > 0 => (),
+            _ => return Ok(None),
+        }
+    }
+}
