@@ -8,7 +8,8 @@ use super::{Effort, fanout};
 
 /// The last is nearly what 20,000 descriptors allow.
 const CONNECTIONS: [usize; 3] = [1_000, 10_000, 19_000];
-/// Deliveries with each number of them.
+/// Connections accepted, and deliveries, with each number of them.
+const ACCEPTED: usize = 5_000;
 const DELIVERIES: usize = 200_000;
 const REPEATS: usize = 3;
 
@@ -21,11 +22,15 @@ pub(crate) fn rows(effort: &Effort) -> Vec<Line> {
         for (place, connections) in CONNECTIONS.into_iter().enumerate() {
             let [floor, own] = [Server::floor, |_: &str| Server::tidings(&[])].map(|start| {
                 let flags = format!("--wire sse --subscribers {connections}");
-                let accepted = measure("connect", &start("sse"), &flags);
+                // Few connections take little time, of which a single run says little.
+                let accepted = (0..effort.of(ACCEPTED.div_ceil(connections))).map(|_| {
+                    let found = measure("connect", &start("sse"), &flags);
+                    found.figure("cpu_us_per_connection", "sse")
+                });
+                let accepted = super::median(accepted);
                 let messages = effort.of(DELIVERIES / connections);
                 let flags = fanout::flags("sse", connections, messages, 1);
                 let sent = measure("fanout", &start("sse"), &flags);
-                let accepted = accepted.figure("cpu_us_per_connection", "sse");
                 (accepted, sent.figure("cpu_us_per_delivery", "sse"))
             });
             accepting[place].push(own.0, floor.0);
