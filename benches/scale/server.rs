@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Where servers run, unless a row says otherwise.
@@ -33,10 +33,11 @@ pub(crate) fn binary() -> PathBuf {
         .map_or_else(|| env!("CARGO_BIN_EXE_tidings").into(), Into::into)
 }
 
-/// `program` on these cores only. taskset becomes the program: the process is the child itself.
-pub(crate) fn pinned(cores: &str, program: &std::path::Path) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["--cpu-list", cores]).arg(program);
+/// `program` on these cores only, killed when this process ends, however it does. setpriv and taskset become
+/// the program: the process is the child itself.
+pub(crate) fn pinned(cores: &str, program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", cores]).arg(program);
     command
 }
 
@@ -68,7 +69,7 @@ impl Server {
     fn start(who: Who, command: &mut Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| {
-                panic!("taskset (of util-linux) cannot be started: {error}")
+                panic!("setpriv (of util-linux) cannot be started: {error}")
             });
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -87,13 +88,20 @@ impl Server {
         self.child.id()
     }
 
-    /// Seconds of CPU that all its threads have used; exact while they sleep, behind by up to a tick of
-    /// the kernel while they run.
-    pub(crate) fn cpu(&self) -> f64 {
-        self.cpu_of_threads().iter().sum()
+    /// Whether any of its threads runs, or would if it had a core.
+    pub(crate) fn is_at_work(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        tasks.into_iter().any(|task| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
+            // The state follows the name in parentheses, which may hold anything.
+            stat.is_ok_and(|stat| {
+                stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" R"))
+            })
+        })
     }
 
-    /// The same thread by thread.
+    /// Seconds of CPU that each thread has used; exact while they sleep, behind by up to a tick of the
+    /// kernel while they run.
     pub(crate) fn cpu_of_threads(&self) -> Vec<f64> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
         tasks
