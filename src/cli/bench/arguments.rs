@@ -124,6 +124,9 @@ pub(super) struct OutputArguments {
     /// Print the findings as one JSON object
     #[arg(long)]
     pub(super) json: bool,
+    /// Print the findings as Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(super) markdown: bool,
     /// Write a page with tables and plots
     #[arg(long, value_name = "FILE.html")]
     pub(super) report: Option<PathBuf>,

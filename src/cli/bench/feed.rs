@@ -1,6 +1,5 @@
 //! Publishing on a schedule while the swarm receives.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -99,6 +98,8 @@ impl Feed {
     ) -> Result<Ending, String> {
         let clock = swarm.clock();
         let (mut progress, mut progressed) = ((0, 0), clock.now());
+        let (phase, steps) = schedule.phase();
+        swarm.progress().phase(phase, steps);
         loop {
             let now = clock.now();
             let mut has_published = false;
@@ -111,6 +112,7 @@ impl Feed {
             if has_published {
                 swarm.flush();
             }
+            swarm.progress().set(schedule.step(now));
             if is_interrupted() {
                 return Ok(Ending::Interrupted);
             }
@@ -211,17 +213,16 @@ impl Feed {
         let clock = swarm.clock();
         let deadline = clock.now() + WARM_UP_MAX;
         let mut again = 0;
+        swarm.progress().phase("warming up", swarm.members() as u64);
         while swarm.tally.warm + swarm.tally.lost < swarm.members() || ledger.unsettled() > 0 {
             let now = clock.now();
             if is_interrupted() {
                 return Ok(());
             }
+            swarm.progress().set(swarm.tally.warm as u64);
             let is_warm = swarm.tally.warm + swarm.tally.lost >= swarm.members();
             if now > deadline {
-                let mut why = String::new();
-                for (fault, count) in &swarm.tally.faults {
-                    let _ = write!(why, "; {count} {fault}");
-                }
+                let why = swarm.tally.describe_faults();
                 let (warm, all) = (swarm.tally.warm, swarm.members());
                 return Err(format!("only {warm} of {all} subscribers receive anything{why}"));
             }
@@ -252,12 +253,17 @@ impl Feed {
 /// When the swarm cannot go on, or some are not answered in a long time.
 pub(super) fn connect_all(swarm: &mut Swarm, ledger: &mut Ledger) -> Result<(), String> {
     let deadline = swarm.clock().now() + WARM_UP_MAX;
+    swarm.progress().phase("connecting subscribers", swarm.members() as u64);
     while swarm.tally.open + swarm.tally.lost < swarm.members() && !is_interrupted() {
         if swarm.clock().now() > deadline {
             let (open, all) = (swarm.tally.open, swarm.members());
             return Err(format!("only {open} of {all} subscribers were answered in a minute"));
         }
         swarm.turn(ledger, None)?;
+        swarm.progress().set((swarm.tally.open + swarm.tally.lost) as u64);
+    }
+    if swarm.tally.open == 0 && swarm.tally.lost > 0 {
+        return Err(format!("nobody is subscribed{}", swarm.tally.describe_faults()));
     }
     Ok(())
 }

@@ -80,3 +80,11 @@ pub(super) struct Tally {
     /// Why subscribers failed.
     pub(super) faults: BTreeMap<Fault, u64>,
 }
+
+impl Tally {
+    /// Why subscribers failed, to be put behind a sentence; empty if none did.
+    pub(super) fn describe_faults(&self) -> String {
+        let describe = |(fault, count): (&Fault, &u64)| format!("; {count} connections {fault}");
+        self.faults.iter().map(describe).collect()
+    }
+}

@@ -25,6 +25,7 @@ mod process;
 mod publisher;
 mod scenarios;
 mod schedule;
+mod show;
 mod sockets;
 mod subject;
 mod subscriber;
@@ -34,16 +35,17 @@ mod topics;
 mod wire;
 
 pub use self::arguments::BenchArguments;
+use self::arguments::OutputArguments;
 use self::findings::Findings;
+use self::show::Form;
 
 /// Runs the command; returns what to exit with: 0 when there are findings.
 #[must_use]
 pub fn run(arguments: &BenchArguments) -> ExitCode {
-    match feed::notice_interrupts().and_then(|()| scenarios::run(&arguments.scenario)) {
-        Ok(findings) => {
-            show(&findings, arguments.scenario.common().output.json);
-            ExitCode::SUCCESS
-        }
+    let output = &arguments.scenario.common().output;
+    let found = feed::notice_interrupts().and_then(|()| scenarios::run(&arguments.scenario));
+    match found.and_then(|findings| show(&findings, output)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("tidings: {why}");
             ExitCode::FAILURE
@@ -51,25 +53,15 @@ pub fn run(arguments: &BenchArguments) -> ExitCode {
     }
 }
 
-fn show(findings: &Findings, is_json: bool) {
-    if is_json {
-        match serde_json::to_string(findings) {
-            Ok(text) => println!("{text}"),
-            Err(error) => eprintln!("tidings: {error}"),
-        }
-        return;
-    }
-    println!("{}", findings.summary);
-    for (name, value) in &findings.conditions {
-        println!("  {name}: {value}");
-    }
-    for table in &findings.tables {
-        println!("\n{}\n{}", table.title, table.columns.join(" | "));
-        for row in &table.rows {
-            println!("{}", row.join(" | "));
-        }
-    }
-    for remark in &findings.remarks {
-        println!("\n! {remark}");
+fn show(findings: &Findings, output: &OutputArguments) -> Result<(), String> {
+    let form = match output {
+        OutputArguments { json: true, .. } => Form::Json,
+        OutputArguments { markdown: true, .. } => Form::Markdown,
+        _ => Form::Text,
+    };
+    show::print(findings, form).map_err(|error| format!("cannot print the findings: {error}"))?;
+    match &output.report {
+        Some(path) => show::write_report(path, std::slice::from_ref(findings)),
+        None => Ok(()),
     }
 }

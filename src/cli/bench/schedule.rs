@@ -61,6 +61,22 @@ impl Schedule {
         Some(time)
     }
 
+    /// What is counted on the way to its end, and how much of it there is.
+    pub(super) const fn phase(&self) -> (&'static str, u64) {
+        match self.extent {
+            Extent::Count(count) => ("publishing, requests", count),
+            Extent::Time(length) => ("publishing, seconds", length.div_ceil(SECOND)),
+        }
+    }
+
+    /// How much of that is done.
+    pub(super) fn step(&self, now: u64) -> u64 {
+        match self.extent {
+            Extent::Count(_) => self.issued,
+            Extent::Time(length) => now.saturating_sub(self.began).min(length).div_ceil(SECOND),
+        }
+    }
+
     /// Whether nothing will be due any more.
     pub(super) fn is_over(&self, now: u64) -> bool {
         self.next(now, 0).is_none()

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::arguments::TargetArguments;
-use super::clock::{MILLISECOND, SECOND};
+use super::arguments::{CommonArguments, TargetArguments};
+use super::clock::{Clock, MILLISECOND, SECOND};
 use super::feed::is_interrupted;
 use super::ledger::Ledger;
 use super::own_server::OwnServer;
 use super::process::Process;
+use super::show::Progress;
 use super::swarm::Swarm;
 use super::target::{Target, Template};
+use super::topics::Topics;
 use super::wire::Wire;
 
 /// Over how long a server is looked at to find out whether it does anything.
@@ -31,18 +33,28 @@ pub(super) struct Subject {
     process: Option<Process>,
     /// Keeps a server of our own alive.
     own: Option<OwnServer>,
+    clock: Clock,
+    progress: Arc<Progress>,
 }
 
 impl Subject {
-    /// The server that the user named, or one that is started with `flags` beside those he gave.
+    /// The server that the user named, or one that is started with `flags` beside those he gave. `what` is
+    /// measured with it.
     ///
     /// # Errors
     /// When a URL is none, or the server does not start.
-    pub(super) fn start(arguments: &TargetArguments, flags: &[&str]) -> Result<Self, String> {
+    pub(super) fn start(
+        what: &str,
+        common: &CommonArguments,
+        flags: &[&str],
+    ) -> Result<Self, String> {
+        let quiet = common.output.quiet;
+        let progress = if quiet { Progress::hidden() } else { Progress::begin(what) };
+        let (arguments, progress) = (&common.target, Arc::new(progress));
         let preset = arguments.target;
         let has_urls = !arguments.subscribe_url.is_empty() || arguments.publish_url.is_some();
         if arguments.url.is_none() && !has_urls {
-            return Self::start_own(arguments, flags);
+            return Self::start_own(arguments, flags, progress);
         }
         if !arguments.server_flag.is_empty() || arguments.server_cpus.is_some() {
             return Err(
@@ -68,10 +80,15 @@ impl Subject {
             (None, Some(first)) => first.clone(),
             _ => target.name.clone(),
         };
-        Ok(Self { target: Arc::new(target), name, process, own: None })
+        let (target, clock) = (Arc::new(target), Clock::start());
+        Ok(Self { target, name, process, own: None, clock, progress })
     }
 
-    fn start_own(arguments: &TargetArguments, flags: &[&str]) -> Result<Self, String> {
+    fn start_own(
+        arguments: &TargetArguments,
+        flags: &[&str],
+        progress: Arc<Progress>,
+    ) -> Result<Self, String> {
         if arguments.server_pid.is_some() {
             return Err("--server-pid needs the URL of that server: --url http://…".to_owned());
         }
@@ -94,7 +111,31 @@ impl Subject {
             name.push(' ');
             name.push_str(flag);
         }
-        Ok(Self { target: Arc::new(target), name, process, own: Some(own) })
+        let (target, clock) = (Arc::new(target), Clock::start());
+        Ok(Self { target, name, process, own: Some(own), clock, progress })
+    }
+
+    /// A swarm for it, without anybody yet.
+    ///
+    /// # Errors
+    /// When there is no poll to be had.
+    pub(super) fn swarm(&self, topics: Topics) -> Result<Swarm, String> {
+        let progress = Arc::clone(&self.progress);
+        Swarm::new(Arc::clone(&self.target), topics, self.clock, 1, progress)
+    }
+
+    /// Another one, for another thread: it shows nothing.
+    ///
+    /// # Errors
+    /// When there is no poll to be had.
+    pub(super) fn second_swarm(&self, topics: Topics) -> Result<Swarm, String> {
+        let progress = Arc::new(Progress::hidden());
+        Swarm::new(Arc::clone(&self.target), topics, self.clock, 2, progress)
+    }
+
+    /// The clock of all its swarms.
+    pub(super) const fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// The process to look at, if there is one.
@@ -143,6 +184,7 @@ impl Subject {
     /// # Errors
     /// When the swarm cannot go on.
     pub(super) fn settle(&self, swarm: &mut Swarm, ledger: &mut Ledger) -> Result<(), String> {
+        swarm.progress().phase("waiting for the server to be at rest", 0);
         let clock = swarm.clock();
         let window = if self.process.is_some() { QUIET_WINDOW } else { QUIET_BLIND };
         let deadline = clock.now() + QUIET_WAIT;

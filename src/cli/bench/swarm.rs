@@ -17,6 +17,7 @@ use super::fault::Fault;
 use super::ledger::{ByWire, Delivery, Ledger};
 use super::link::Link;
 use super::member::{Member, Stage, Tally};
+use super::show::Progress;
 use super::sockets::{Sources, cut};
 use super::subscriber::{Heard, Subscriber};
 use super::target::Target;
@@ -61,6 +62,7 @@ pub(super) struct Swarm {
     /// The cursor that streams begin behind.
     pub(super) after: Option<String>,
     pub(super) tally: Tally,
+    progress: Arc<Progress>,
 }
 
 impl Swarm {
@@ -73,6 +75,7 @@ impl Swarm {
         topics: Topics,
         clock: Clock,
         net: u8,
+        progress: Arc<Progress>,
     ) -> Result<Self, String> {
         Ok(Self {
             poll: Poll::new().map_err(|error| format!("no poll to be had: {error}"))?,
@@ -93,11 +96,17 @@ impl Swarm {
             retry: None,
             after: None,
             tally: Tally::default(),
+            progress,
         })
     }
 
     pub(super) const fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Where to say how far it is.
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     pub(super) const fn topics(&self) -> &Topics {

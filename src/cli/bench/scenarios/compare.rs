@@ -2,7 +2,7 @@
 
 use crate::cli::bench::answer::Answers;
 use crate::cli::bench::arguments::CompareArguments;
-use crate::cli::bench::clock::{Clock, SECOND, seconds};
+use crate::cli::bench::clock::{SECOND, seconds};
 use crate::cli::bench::feed::{Ending, Feed, connect_all};
 use crate::cli::bench::findings::{Findings, Table};
 use crate::cli::bench::ledger::Ledger;
@@ -10,11 +10,10 @@ use crate::cli::bench::machine::make_room;
 use crate::cli::bench::member::Tally;
 use crate::cli::bench::schedule::{Extent, Pace, Schedule};
 use crate::cli::bench::subject::{Subject, Usage};
-use crate::cli::bench::swarm::Swarm;
 use crate::cli::bench::topics::Topics;
 use crate::cli::bench::wire::Wire;
 
-use super::{cell, comparison, latency_plot};
+use super::{comparison, latency_plot, number};
 
 /// One way to receive.
 #[derive(Copy, Clone, Debug)]
@@ -82,11 +81,11 @@ impl Received {
         vec![
             self.tally.requests.to_string(),
             self.tally.connections.to_string(),
-            cell(self.bytes_up()),
-            cell(self.bytes_down()),
-            cell(self.latency_ms(50.0)),
-            cell(self.latency_ms(99.0)),
-            cell(self.cpu_us()),
+            number(self.bytes_up()),
+            number(self.bytes_down()),
+            number(self.latency_ms(50.0)),
+            number(self.latency_ms(99.0)),
+            number(self.cpu_us()),
         ]
     }
 }
@@ -115,7 +114,7 @@ pub(super) fn run(arguments: &CompareArguments) -> Result<Findings, String> {
     let mut all = Usage { server: Some(0.0), generator: 0.0 };
     let mut series = Vec::new();
     for way in short.chain(other) {
-        let subject = Subject::start(&common.target, &[])?;
+        let subject = Subject::start("compare", common, &[])?;
         subject.target.subscribe_address(way.wire)?;
         let findings = findings.get_or_insert_with(|| Findings::of("compare", common, &subject));
         let one = receive(arguments, &subject, way)?;
@@ -135,7 +134,7 @@ pub(super) fn run(arguments: &CompareArguments) -> Result<Findings, String> {
             findings.figure(name, &of, value);
         }
         series.push(one.ledger.each[way.wire.index()].series(&of));
-        findings.doubts(one.ending, &one.ledger, &one.tally, one.usage);
+        findings.doubts(&of, one.ending, &one.ledger, &one.tally, one.usage);
         let is_over = one.ending == Ending::Interrupted;
         received.push(one);
         if is_over {
@@ -166,9 +165,9 @@ pub(super) fn run(arguments: &CompareArguments) -> Result<Findings, String> {
 /// counted is what such clients cost.
 fn receive(arguments: &CompareArguments, subject: &Subject, way: Way) -> Result<Received, String> {
     let CompareArguments { subscribers, rate, duration, common, .. } = arguments;
-    let clock = Clock::start();
+    let clock = subject.clock();
     let topics = Topics::new(&common.topic, 1);
-    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 1)?;
+    let mut swarm = subject.swarm(topics)?;
     swarm.poll_every(way.interval);
     let mut ledger = Ledger::new();
     swarm.open_links(1, Answers::new)?;

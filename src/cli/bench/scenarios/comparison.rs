@@ -7,8 +7,8 @@ use crate::cli::bench::clock::seconds;
 use crate::cli::bench::findings::Findings;
 use crate::cli::bench::wire::Wire;
 
-use super::cell;
 use super::compare::{COLUMNS, Received};
+use super::number;
 
 /// The longest line of the page's text.
 const COLUMNS_MAX: usize = 118;
@@ -79,10 +79,10 @@ fn conclusions(arguments: &CompareArguments, received: &[Received]) -> Vec<Strin
         sentences.push(format!(
             "A long poll is as prompt as a stream ({} ms beside {} ms), and pays for it with a \
              request for each message: {} bytes up, {} times the stream's CPU.",
-            cell(long.latency_ms(50.0)),
-            cell(sse.latency_ms(50.0)),
-            cell(long.bytes_up()),
-            cell(long.cpu_us() / sse.cpu_us()),
+            number(long.latency_ms(50.0)),
+            number(sse.latency_ms(50.0)),
+            number(long.bytes_up()),
+            number(long.cpu_us() / sse.cpu_us()),
         ));
     }
     if let Some(websocket) = of(Wire::Websocket) {
@@ -91,11 +91,11 @@ fn conclusions(arguments: &CompareArguments, received: &[Received]) -> Vec<Strin
              beside {} µs. It saves {} bytes a message, which are the event's `id:` and framing; \
              with them an event stream resumes by itself after a lost connection, and a raw \
              WebSocket does not.",
-            cell(websocket.latency_ms(50.0)),
-            cell(sse.latency_ms(50.0)),
-            cell(websocket.cpu_us()),
-            cell(sse.cpu_us()),
-            cell(sse.bytes_down() - websocket.bytes_down()),
+            number(websocket.latency_ms(50.0)),
+            number(sse.latency_ms(50.0)),
+            number(websocket.cpu_us()),
+            number(sse.cpu_us()),
+            number(sse.bytes_down() - websocket.bytes_down()),
         ));
     }
     sentences.push(format!(
@@ -114,10 +114,10 @@ fn about_poll(poll: &Received, sse: &Received) -> String {
          comes down, and is {} ms late half the time ({} ms one time in a hundred): half of its \
          interval, and all of it.",
         poll.title,
-        cell(poll.tally.requests as f64 / sse.tally.requests.max(1) as f64),
-        cell(poll.bytes_up()),
-        cell(poll.latency_ms(50.0)),
-        cell(poll.latency_ms(99.0)),
+        number(poll.tally.requests as f64 / sse.tally.requests.max(1) as f64),
+        number(poll.bytes_up()),
+        number(poll.latency_ms(50.0)),
+        number(poll.latency_ms(99.0)),
     )
 }
 

@@ -1,14 +1,13 @@
 //! Subscribers arrive as fast as the server takes them in: how many a second, and what each one costs.
 
-use super::cell;
+use super::number;
 use crate::cli::bench::arguments::ConnectArguments;
-use crate::cli::bench::clock::{Clock, seconds};
+use crate::cli::bench::clock::seconds;
 use crate::cli::bench::feed::{connect_all, is_interrupted};
 use crate::cli::bench::findings::{Findings, Table};
 use crate::cli::bench::ledger::Ledger;
 use crate::cli::bench::machine::make_room;
 use crate::cli::bench::subject::{Subject, Usage};
-use crate::cli::bench::swarm::Swarm;
 use crate::cli::bench::topics::Topics;
 use crate::cli::bench::wire::Wire;
 
@@ -20,7 +19,7 @@ pub(super) fn run(arguments: &ConnectArguments) -> Result<Findings, String> {
     let mut all = Usage { server: Some(0.0), generator: 0.0 };
     let mut rows = Vec::new();
     for &wire in wires {
-        let subject = Subject::start(&common.target, &[])?;
+        let subject = Subject::start("connect", common, &[])?;
         subject.target.subscribe_address(wire)?;
         let findings = findings.get_or_insert_with(|| Findings::of("connect", common, &subject));
         let one = connect(&subject, wire, *subscribers, &common.topic)?;
@@ -32,8 +31,8 @@ pub(super) fn run(arguments: &ConnectArguments) -> Result<Findings, String> {
         if let Some(cost) = cost {
             findings.figure("cpu_us_per_connection", name, cost);
         }
-        let cost = cost.map_or_else(|| "unknown".to_owned(), cell);
-        rows.push(vec![name.to_owned(), cell(rate), cost, one.failed.to_string()]);
+        let cost = cost.map_or_else(|| "unknown".to_owned(), number);
+        rows.push(vec![name.to_owned(), number(rate), cost, one.failed.to_string()]);
         findings.remarks.extend(one.remarks);
         if is_interrupted() {
             findings.remarks.push("Interrupted: these are the findings so far.".to_owned());
@@ -68,8 +67,8 @@ fn connect(
     subscribers: usize,
     topic: &str,
 ) -> Result<Connected, String> {
-    let clock = Clock::start();
-    let mut swarm = Swarm::new(subject.target.clone(), Topics::new(topic, 1), clock, 1)?;
+    let clock = subject.clock();
+    let mut swarm = subject.swarm(Topics::new(topic, 1))?;
     let mut ledger = Ledger::new();
     (0..subscribers).for_each(|_| swarm.add(wire, 0));
     let (meter, began) = (subject.meter(), clock.now());

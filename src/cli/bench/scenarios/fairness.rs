@@ -17,10 +17,9 @@ use crate::cli::bench::machine::make_room;
 use crate::cli::bench::member::Tally;
 use crate::cli::bench::schedule::{Extent, Pace, Schedule};
 use crate::cli::bench::subject::{Subject, Usage};
-use crate::cli::bench::swarm::Swarm;
 use crate::cli::bench::topics::Topics;
 
-use super::{cell, describe_pace, latency_plot};
+use super::{describe_pace, latency_plot, number};
 
 /// How long the small topic is measured while nothing else happens.
 const ALONE: u64 = 2 * SECOND;
@@ -30,7 +29,7 @@ pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
     let FairnessArguments { wire, subscribers, small_subscribers, small_rate, pace, common } =
         arguments;
     make_room(subscribers + small_subscribers)?;
-    let subject = Subject::start(&common.target, &[])?;
+    let subject = Subject::start("fairness", common, &[])?;
     subject.target.subscribe_address(*wire)?;
     let mut findings = Findings::of("fairness", common, &subject);
     let speed = pace.rate.map_or(Pace::Outstanding(pace.outstanding.unwrap_or(1)), Pace::PerSecond);
@@ -39,9 +38,9 @@ pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
     let small = format!("{small_subscribers} subscribers, {small_rate} messages/s");
     findings.condition("small topic", small);
 
-    let clock = Clock::start();
+    let clock = subject.clock();
     let topics = Topics::new(&format!("{}-huge", common.topic), 1);
-    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 1)?;
+    let mut swarm = subject.swarm(topics)?;
     let mut ledger = Ledger::new();
     (0..*subscribers).for_each(|_| swarm.add(*wire, 0));
     connect_all(&mut swarm, &mut ledger)?;
@@ -70,8 +69,8 @@ pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
 
     report(&mut findings, &alone.ledger, &small.ledger, &ledger);
     findings.usage(usage);
-    findings.doubts(small.ending, &small.ledger, &small.tally, Usage::default());
-    findings.doubts(ending, &ledger, &swarm.tally, usage);
+    findings.doubts("small", small.ending, &small.ledger, &small.tally, Usage::default());
+    findings.doubts("huge", ending, &ledger, &swarm.tally, usage);
     if seconds(ALONE) * small_rate < 100.0 || small.ledger.measured() < 100 {
         findings.remarks.push("Too few small messages for a 99th percentile.".to_owned());
     }
@@ -96,7 +95,7 @@ fn small_topic(
 ) -> Result<Small, String> {
     let FairnessArguments { wire, small_subscribers, small_rate, common, .. } = arguments;
     let topics = Topics::new(&format!("{}-small", common.topic), 1);
-    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 2)?;
+    let mut swarm = subject.second_swarm(topics)?;
     let mut ledger = Ledger::new();
     (0..*small_subscribers).for_each(|_| swarm.add(*wire, 0));
     connect_all(&mut swarm, &mut ledger)?;
@@ -135,7 +134,7 @@ fn report(findings: &mut Findings, alone: &Ledger, small: &Ledger, huge: &Ledger
     }
     let percents = [50.0, 90.0, 99.0, 99.9, 100.0];
     let row = |name: &str, latencies: &Latencies| {
-        let cells = percents.iter().map(|&percent| cell(latencies.percentile_us(percent) / 1e3));
+        let cells = percents.iter().map(|&percent| number(latencies.percentile_us(percent) / 1e3));
         [name.to_owned(), latencies.count().to_string()].into_iter().chain(cells).collect()
     };
     let columns = ["", "messages", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"];

@@ -1,9 +1,8 @@
 //! Messages to many subscribers: how long each and the last one waits, and what a delivery costs.
 
-use super::{EACH, LAST, cell, describe_pace, describe_subscribers, latency_plot, linear_plot};
+use super::{EACH, LAST, describe_pace, describe_subscribers, latency_plot, linear_plot, number};
 use crate::cli::bench::answer::Answers;
 use crate::cli::bench::arguments::FanoutArguments;
-use crate::cli::bench::clock::Clock;
 use crate::cli::bench::feed::{Feed, connect_all};
 use crate::cli::bench::findings::{Findings, Table};
 use crate::cli::bench::latency::Latencies;
@@ -11,7 +10,6 @@ use crate::cli::bench::ledger::Ledger;
 use crate::cli::bench::machine::make_room;
 use crate::cli::bench::schedule::Schedule;
 use crate::cli::bench::subject::{Subject, Usage};
-use crate::cli::bench::swarm::Swarm;
 use crate::cli::bench::topics::Topics;
 use crate::cli::bench::wire::Wire;
 
@@ -19,7 +17,7 @@ use crate::cli::bench::wire::Wire;
 pub(super) fn run(arguments: &FanoutArguments) -> Result<Findings, String> {
     let FanoutArguments { wire: wires, subscribers, pace, common } = arguments;
     make_room(*subscribers)?;
-    let subject = Subject::start(&common.target, &[])?;
+    let subject = Subject::start("fanout", common, &[])?;
     for &wire in wires {
         subject.target.subscribe_address(wire)?;
     }
@@ -28,9 +26,9 @@ pub(super) fn run(arguments: &FanoutArguments) -> Result<Findings, String> {
     findings.condition("subscribers", describe_subscribers(wires, *subscribers));
     findings.condition("pace", describe_pace(speed, extent));
 
-    let clock = Clock::start();
+    let clock = subject.clock();
     let topics = Topics::new(&common.topic, 1);
-    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 1)?;
+    let mut swarm = subject.swarm(topics)?;
     let mut ledger = Ledger::new();
     for index in 0..*subscribers {
         swarm.add(wires[index % wires.len()], 0);
@@ -54,7 +52,7 @@ pub(super) fn run(arguments: &FanoutArguments) -> Result<Findings, String> {
         ledger.seconds()
     );
     report(&mut findings, wires, &ledger, usage);
-    findings.doubts(ending, &ledger, &swarm.tally, usage);
+    findings.doubts("", ending, &ledger, &swarm.tally, usage);
     if swarm.link_reconnects() > 0 {
         findings.remarks.push(format!(
             "The server ended publishers' connections {} times.",
@@ -102,10 +100,10 @@ fn report(findings: &mut Findings, wires: &[Wire], ledger: &Ledger, usage: Usage
             .to_vec(),
         rows: vec![vec![
             "all".to_owned(),
-            cell(all.count() as f64 / ledger.seconds()),
-            cost.map_or_else(|| "unknown".to_owned(), cell),
-            usage.server.map_or_else(|| "unknown".to_owned(), cell),
-            cell(usage.generator),
+            number(all.count() as f64 / ledger.seconds()),
+            cost.map_or_else(|| "unknown".to_owned(), number),
+            usage.server.map_or_else(|| "unknown".to_owned(), number),
+            number(usage.generator),
         ]],
     });
     findings.usage(usage);
@@ -142,7 +140,7 @@ fn add_figures(
 
 fn row(name: &str, each: &Latencies, last: &Latencies) -> Vec<String> {
     let mut row = vec![name.to_owned(), each.count().to_string()];
-    row.extend(EACH.iter().map(|&(_, percent)| cell(each.percentile_us(percent) / 1e3)));
-    row.extend(LAST.iter().map(|&(_, percent)| cell(last.percentile_us(percent) / 1e3)));
+    row.extend(EACH.iter().map(|&(_, percent)| number(each.percentile_us(percent) / 1e3)));
+    row.extend(LAST.iter().map(|&(_, percent)| number(last.percentile_us(percent) / 1e3)));
     row
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cli::bench::answer::{Answers, Part};
 use crate::cli::bench::arguments::HerdArguments;
-use crate::cli::bench::clock::{Clock, MILLISECOND, SECOND, seconds};
+use crate::cli::bench::clock::{MILLISECOND, SECOND, seconds};
 use crate::cli::bench::feed::{Ending, Feed, connect_all, is_interrupted};
 use crate::cli::bench::findings::{Findings, Series, Table};
 use crate::cli::bench::ledger::Ledger;
@@ -20,7 +20,7 @@ use crate::cli::bench::target::Target;
 use crate::cli::bench::topics::Topics;
 use crate::cli::bench::wire::Wire;
 
-use super::{cell, linear_plot};
+use super::{linear_plot, number};
 
 /// Within how long a failed connect is tried again.
 const RETRY: u64 = 200 * MILLISECOND;
@@ -33,16 +33,16 @@ const CURSOR_WAIT: Duration = Duration::from_secs(10);
 pub(super) fn run(arguments: &HerdArguments) -> Result<Findings, String> {
     let HerdArguments { wire: wires, subscribers, behind, restart_command, common } = arguments;
     make_room(*subscribers)?;
-    let mut subject = Subject::start(&common.target, &[])?;
+    let mut subject = Subject::start("herd", common, &[])?;
     for &wire in wires {
         subject.target.subscribe_address(wire)?;
     }
     let mut findings = Findings::of("herd", common, &subject);
     findings.condition("subscribers", super::describe_subscribers(wires, *subscribers));
     findings.condition("behind", format!("{behind} messages, when they come back"));
-    let clock = Clock::start();
+    let clock = subject.clock();
     let topics = Topics::new(&common.topic, 1);
-    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 1)?;
+    let mut swarm = subject.swarm(topics)?;
     let mut ledger = Ledger::new();
     (0..*subscribers).for_each(|index| swarm.add(wires[index % wires.len()], 0));
     connect_all(&mut swarm, &mut ledger)?;
@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &HerdArguments) -> Result<Findings, String> {
         "resident megabytes",
         memory,
     ));
-    findings.doubts(ending, &ledger, &swarm.tally, usage);
+    findings.doubts("", ending, &ledger, &swarm.tally, usage);
     Ok(findings)
 }
 
@@ -121,19 +121,19 @@ fn report(findings: &mut Findings, returned: &Returned, ledger: &Ledger) {
     findings.figure("failed_connects", "", returned.failed as f64);
     findings.figure("missed", "", returned.missed as f64);
     findings.figure("deliveries", "", ledger.deliveries() as f64);
-    let megabytes = |bytes: Option<f64>| bytes.map_or("unknown".to_owned(), |it| cell(it / 1e6));
+    let megabytes = |bytes: Option<f64>| bytes.map_or("unknown".to_owned(), |it| number(it / 1e6));
     if let (Some(steady), Some(peak)) = (returned.steady, returned.peak) {
         findings.figure("steady_bytes", "", steady);
         findings.figure("peak_bytes", "", peak);
     }
     let cells = [
         "herd".to_owned(),
-        cell(returned.seconds),
+        number(returned.seconds),
         returned.failed.to_string(),
         returned.missed.to_string(),
         megabytes(returned.steady),
         megabytes(returned.peak),
-        returned.usage.server.map_or("unknown".to_owned(), cell),
+        returned.usage.server.map_or("unknown".to_owned(), number),
     ];
     let columns =
         ["", "caught up, s", "failed connects", "missed", "steady MB", "peak MB", "server CPU s"];

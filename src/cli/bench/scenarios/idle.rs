@@ -1,17 +1,16 @@
 //! Connections that only wait: memory for each of them, and the CPU of doing nothing.
 
 use crate::cli::bench::arguments::IdleArguments;
-use crate::cli::bench::clock::{Clock, SECOND, seconds};
+use crate::cli::bench::clock::{SECOND, seconds};
 use crate::cli::bench::feed::{connect_all, is_interrupted};
 use crate::cli::bench::findings::{Findings, Series, Table};
 use crate::cli::bench::ledger::Ledger;
 use crate::cli::bench::machine::make_room;
 use crate::cli::bench::subject::{Subject, Usage};
-use crate::cli::bench::swarm::Swarm;
 use crate::cli::bench::topics::Topics;
 use crate::cli::bench::wire::Wire;
 
-use super::{cell, linear_plot};
+use super::{linear_plot, number};
 
 /// Steps from few connections to many, for the plot.
 const STEPS: usize = 5;
@@ -27,7 +26,7 @@ pub(super) fn run(arguments: &IdleArguments) -> Result<Findings, String> {
     let mut all = Usage { server: Some(0.0), generator: 0.0 };
     let (mut rows, mut series) = (Vec::new(), Vec::new());
     for &wire in wires {
-        let subject = Subject::start(&common.target, &[])?;
+        let subject = Subject::start("idle", common, &[])?;
         subject.target.subscribe_address(wire)?;
         let findings = findings.get_or_insert_with(|| Findings::of("idle", common, &subject));
         if wires.len() > 1 && !subject.is_own() && rows.is_empty() {
@@ -43,7 +42,7 @@ pub(super) fn run(arguments: &IdleArguments) -> Result<Findings, String> {
         let share = one.usage.server.unwrap_or(f64::NAN) / one.rested * 100.0;
         findings.figure("bytes_per_connection", name, bytes);
         findings.figure("cpu_at_rest_percent", name, share);
-        rows.push(vec![name.to_owned(), cell(bytes), cell(share)]);
+        rows.push(vec![name.to_owned(), number(bytes), number(share)]);
         if one.lost > 0 {
             findings.remarks.push(format!("{wire}: {} connections were lost.", one.lost));
         }
@@ -97,9 +96,9 @@ impl Rested {
 fn rest(arguments: &IdleArguments, subject: &Subject, wire: Wire) -> Result<Rested, String> {
     let IdleArguments { few, subscribers, duration, common, .. } = arguments;
     let process = subject.need_process()?;
-    let clock = Clock::start();
+    let clock = subject.clock();
     let topics = Topics::new(&common.topic, 1);
-    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 1)?;
+    let mut swarm = subject.swarm(topics)?;
     let mut ledger = Ledger::new();
     let mut memory = vec![(0, process.memory_bytes().unwrap_or(f64::NAN))];
     for step in 0..STEPS {

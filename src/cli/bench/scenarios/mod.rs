@@ -9,6 +9,7 @@ use crate::cli::bench::ledger::Ledger;
 use crate::cli::bench::machine;
 use crate::cli::bench::member::Tally;
 use crate::cli::bench::schedule::{Extent, Pace};
+use crate::cli::bench::show::number;
 use crate::cli::bench::subject::{Subject, Usage};
 use crate::cli::bench::wire::Wire;
 
@@ -89,47 +90,51 @@ impl Findings {
         self.figure("generator_cpu_seconds", "", usage.generator);
     }
 
-    /// What a reader has to know before he trusts the figures of a run.
-    fn doubts(&mut self, ending: Ending, ledger: &Ledger, tally: &Tally, usage: Usage) {
+    /// What a reader has to know before he trusts the figures of a run; `of` which, where there are several.
+    fn doubts(&mut self, of: &str, ending: Ending, ledger: &Ledger, tally: &Tally, usage: Usage) {
+        let mut remarks = Vec::new();
         match ending {
             Ending::Complete => (),
-            Ending::Stalled => self.remarks.push(
+            Ending::Stalled => remarks.push(
                 "Not everything came that was published: it was waited for during 10 s without any \
                  progress."
                     .to_owned(),
             ),
             Ending::Interrupted => {
-                self.remarks.push("Interrupted: these are the findings so far.".to_owned());
+                remarks.push("Interrupted: these are the findings so far.".to_owned());
             }
         }
         let missed: u64 = ledger.missing().iter().sum();
-        if missed > 0 {
-            self.remarks.push(format!("{missed} deliveries are missing."));
-        }
-        if ledger.refused > 0 {
-            self.remarks.push(format!("{} publishes were refused.", ledger.refused));
-        }
-        if tally.repeated > 0 {
-            self.remarks.push(format!("{} messages came again.", tally.repeated));
+        for (count, what) in [
+            (missed, "deliveries are missing"),
+            (ledger.refused, "publishes were refused"),
+            (tally.repeated, "messages came again"),
+        ] {
+            if count > 0 {
+                remarks.push(format!("{count} {what}."));
+            }
         }
         for (fault, count) in &tally.faults {
-            self.remarks.push(format!("{count} connections {fault}."));
+            remarks.push(format!("{count} connections {fault}."));
         }
-        if ledger.seconds() > 0.0 && usage.generator / ledger.seconds() > BUSY_SHARE {
-            self.remarks.push(
+        if usage.generator > BUSY_SHARE * ledger.seconds() {
+            remarks.push(
                 "The generator itself was busy all the time: the server may be faster than this."
                     .to_owned(),
             );
         }
         let late = ledger.lateness.percentile_us(99.0);
+        self.figure("generator_late_p99_us", of, late);
         if late > LATE_US {
-            self.remarks.push(format!(
+            remarks.push(format!(
                 "The generator did not keep its schedule: one publish in a hundred was sent {} late \
                  or more. That time is part of the latencies; fewer subscribers, a lower rate or \
                  more cores would show the server's own.",
                 readable_us(late)
             ));
         }
+        let which = if of.is_empty() { String::new() } else { format!("{of}: ") };
+        self.remarks.extend(remarks.into_iter().map(|remark| format!("{which}{remark}")));
     }
 }
 
@@ -168,14 +173,4 @@ fn latency_plot(title: &str, series: Vec<Series>) -> Plot {
 fn linear_plot(title: &str, x: &str, y: &str, series: Vec<Series>) -> Plot {
     let axis = |label: &str| Axis { label: label.to_owned(), scale: Scale::Linear };
     Plot { title: title.to_owned(), x: axis(x), y: axis(y), series }
-}
-
-/// A number of a table's cell: few digits, enough to tell values apart.
-fn cell(value: f64) -> String {
-    match value.abs() {
-        size if !size.is_finite() => "–".to_owned(),
-        size if size >= 100.0 || size == 0.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
 }

@@ -1,9 +1,9 @@
 //! Publishing: one request at a time, several under way, many messages in each; alone and with subscribers.
 
-use super::{EACH, cell, latency_plot};
+use super::{EACH, latency_plot, number};
 use crate::cli::bench::answer::Answers;
 use crate::cli::bench::arguments::{PublishArguments, Way};
-use crate::cli::bench::clock::{Clock, seconds};
+use crate::cli::bench::clock::seconds;
 use crate::cli::bench::feed::{Ending, Feed, connect_all};
 use crate::cli::bench::findings::{Findings, Table};
 use crate::cli::bench::ledger::Ledger;
@@ -11,7 +11,6 @@ use crate::cli::bench::machine::make_room;
 use crate::cli::bench::member::Tally;
 use crate::cli::bench::schedule::{Extent, Pace, Schedule};
 use crate::cli::bench::subject::{Subject, Usage};
-use crate::cli::bench::swarm::Swarm;
 use crate::cli::bench::topics::Topics;
 
 impl Way {
@@ -30,7 +29,7 @@ pub(super) fn run(arguments: &PublishArguments) -> Result<Findings, String> {
     make_room(arguments.subscribers.unwrap_or(0))?;
     let mut audiences = vec![0];
     audiences.extend(arguments.subscribers);
-    let subject = Subject::start(&common.target, &[])?;
+    let subject = Subject::start("publish", common, &[])?;
     let ways = ways(arguments, &subject)?;
     let mut findings = Findings::of("publish", common, &subject);
     findings.condition("pipelined", format!("{} requests under way", arguments.outstanding));
@@ -58,14 +57,14 @@ pub(super) fn run(arguments: &PublishArguments) -> Result<Findings, String> {
                 findings.figure("cpu_us_per_publish", &of, cost);
             }
             findings.figures.extend(ledger.answers.figures(&of, &EACH));
-            let mut row = vec![of.clone(), cell(rate)];
-            row.push(cost.map_or_else(|| "unknown".to_owned(), cell));
+            let mut row = vec![of.clone(), number(rate)];
+            row.push(cost.map_or_else(|| "unknown".to_owned(), number));
             row.extend(
-                EACH.iter().map(|&(_, percent)| cell(ledger.answers.percentile_us(percent))),
+                EACH.iter().map(|&(_, percent)| number(ledger.answers.percentile_us(percent))),
             );
             rows.push(row);
             series.push(ledger.answers.series(&of));
-            findings.doubts(one.ending, ledger, &one.tally, one.usage);
+            findings.doubts(&of, one.ending, ledger, &one.tally, one.usage);
             if one.ending == Ending::Interrupted {
                 break;
             }
@@ -124,9 +123,9 @@ fn publish(
     subscribers: usize,
 ) -> Result<Published, String> {
     let PublishArguments { common, wire, .. } = arguments;
-    let clock = Clock::start();
+    let clock = subject.clock();
     let topics = Topics::new(&common.topic, 1);
-    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 1)?;
+    let mut swarm = subject.swarm(topics)?;
     let mut ledger = Ledger::new();
     if subscribers > 0 {
         subject.target.subscribe_address(*wire)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::bench::answer::Answers;
 use crate::cli::bench::arguments::TopicsArguments;
-use crate::cli::bench::clock::{Clock, seconds};
+use crate::cli::bench::clock::seconds;
 use crate::cli::bench::feed::{Ending, Feed, connect_all, is_interrupted};
 use crate::cli::bench::findings::{Findings, Series, Table};
 use crate::cli::bench::ledger::Ledger;
@@ -17,7 +17,7 @@ use crate::cli::bench::swarm::Swarm;
 use crate::cli::bench::target::Preset;
 use crate::cli::bench::topics::Topics;
 
-use super::{cell, linear_plot};
+use super::{linear_plot, number};
 
 /// Requests under way on each of the connections that begin topics.
 const BEGINS_UNDER_WAY: usize = 64;
@@ -48,8 +48,8 @@ pub(super) fn run(arguments: &TopicsArguments) -> Result<Findings, String> {
         let delivery = one.delivering.server.map(|cpu| cpu * 1e6 / one.deliveries as f64);
         findings.figure("cpu_us_per_publish", &of, publish.unwrap_or(f64::NAN));
         findings.figure("cpu_us_per_delivery", &of, delivery.unwrap_or(f64::NAN));
-        let cost = |cost: Option<f64>| cost.map_or_else(|| "unknown".to_owned(), cell);
-        rows.push(vec![of.clone(), cost(publish), cost(delivery), cell(one.bytes_each())]);
+        let cost = |cost: Option<f64>| cost.map_or_else(|| "unknown".to_owned(), number);
+        rows.push(vec![of.clone(), cost(publish), cost(delivery), number(one.bytes_each())]);
         if count == most {
             findings.figure("bytes_per_idle_topic", "", one.bytes_each());
             findings.figure("topics_begun_per_second", "", f64::from(count) / one.began_in);
@@ -91,7 +91,7 @@ fn start(arguments: &TopicsArguments, count: u32) -> Result<Subject, String> {
     if !target.server_flag.iter().any(|flag| flag.contains("--workers")) {
         flags.extend(["--workers", "1"]);
     }
-    Subject::start(target, &flags)
+    Subject::start("topics", &arguments.common, &flags)
 }
 
 /// What so many topics took.
@@ -122,9 +122,9 @@ impl Measured {
 
 fn measure(arguments: &TopicsArguments, subject: &Subject, count: u32) -> Result<Measured, String> {
     let TopicsArguments { active, subscribers, duration, common, .. } = arguments;
-    let clock = Clock::start();
+    let clock = subject.clock();
     let topics = Topics::new(&common.topic, count.max(2));
-    let mut swarm = Swarm::new(subject.target.clone(), topics, clock, 1)?;
+    let mut swarm = subject.swarm(topics)?;
     let mut ledger = Ledger::new();
     let began = clock.now();
     let memory = begin_topics(subject, &mut swarm, &mut ledger, count)?;
