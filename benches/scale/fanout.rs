@@ -9,7 +9,7 @@ use super::{Effort, MESSAGE_BYTES, SUBSCRIBERS, workers};
 /// Messages of a run with one outstanding.
 const MESSAGES: usize = 20;
 /// Messages of a run with several outstanding, and how many that is.
-const MESSAGES_TOGETHER: usize = 240;
+const MESSAGES_TOGETHER: usize = 160;
 const TOGETHER: usize = 16;
 /// Requests of a run with batches, and messages in each.
 const BATCHES: usize = 6;

@@ -6,8 +6,8 @@ use super::pairs::Pairs;
 use super::server::Server;
 use super::{Effort, fanout};
 
-/// The last is nearly what 20,000 descriptors allow.
-const CONNECTIONS: [usize; 3] = [1_000, 10_000, 19_000];
+/// Few, and nearly what 20,000 descriptors allow.
+const CONNECTIONS: [usize; 2] = [1_000, 19_000];
 /// Connections accepted, and deliveries, with each number of them.
 const ACCEPTED: usize = 5_000;
 const DELIVERIES: usize = 200_000;
@@ -37,16 +37,10 @@ pub(crate) fn rows(effort: &Effort) -> Vec<Line> {
             sending[place].push(own.1, floor.1);
         }
     }
-    let mut lines = Vec::new();
-    for (what, pairs) in [("connection", &accepting), ("delivery", &sending)] {
-        for (place, connections) in CONNECTIONS.into_iter().enumerate().skip(1) {
-            let growth = pairs[place].growth_from(&pairs[0]);
-            let name = format!(
-                "growth of CPU per {what}, {} to {connections} connections",
-                CONNECTIONS[0]
-            );
-            lines.push(growth.line(&name, "times", Mark::at_most(1.2, 1.05)));
-        }
-    }
-    lines
+    let [few, many] = CONNECTIONS;
+    let line = |what: &str, pairs: &[Pairs; 2]| {
+        let name = format!("growth of CPU per {what}, {few} to {many} connections");
+        pairs[1].growth_from(&pairs[0]).line(&name, "times", Mark::at_most(1.2, 1.05))
+    };
+    vec![line("connection", &accepting), line("delivery", &sending)]
 }

@@ -6,7 +6,7 @@ use super::line::{Line, Mark};
 use super::pairs::Pairs;
 use super::server::Server;
 
-const PUBLISHES: usize = 30_000;
+const PUBLISHES: usize = 20_000;
 
 /// One connection, one publish at a time, no subscribers, against a bare `read` and `write`.
 pub(crate) fn rows(effort: &Effort) -> Vec<Line> {

@@ -7,9 +7,10 @@ use super::{Effort, MESSAGE_BYTES, SUBSCRIBERS, median};
 
 /// Messages of a batch: what a receive buffer takes, with room.
 const BATCH: usize = 48;
-/// Bursts with one server, the first of which does not count.
-const BATCHES: usize = 5;
-const SINGLES: usize = 15;
+/// Bursts with one server, beside the first, which does not count.
+const BATCHES: usize = 6;
+const SINGLES: usize = 10;
+const REPEATS: usize = 3;
 
 /// Bursts for each that counts, at most: some may be of no use.
 const ATTEMPTS: usize = 4;
@@ -26,7 +27,7 @@ struct Times {
 pub(crate) fn rows(effort: &Effort) -> Vec<Line> {
     let (mut batch, mut single, mut floor) = (Times::default(), Times::default(), Times::default());
     let mut cpu = Times::default();
-    for _ in 0..effort.repeats {
+    for _ in 0..effort.of(REPEATS) {
         let bare = Server::floor("sse");
         floor.one.push(seconds(&bursts(&[&bare], 1, effort.of(SINGLES))));
         drop(bare);
