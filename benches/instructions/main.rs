@@ -31,6 +31,7 @@ const TIMES: usize = 3;
 
 /// Counts the instructions and allocations of the server's hot paths.
 #[derive(Parser)]
+#[command(bin_name = "cargo bench --bench instructions --")]
 struct Arguments {
     /// Cases to count (default: all)
     cases: Vec<String>,

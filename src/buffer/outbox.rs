@@ -21,7 +21,7 @@ const PIECE_BYTES: usize = 96;
 /// ```
 #[derive(Debug, Default)]
 pub struct Outbox {
-    pieces: VecDeque<Piece>,
+    pieces: Pieces,
     // Invariant: sent < length of the first piece, or 0 when there is none.
     sent: u32,
     // Invariant: bytes == sum of the pieces' lengths - sent.
@@ -33,6 +33,73 @@ enum Piece {
     Own(Vec<u8>),
     Shared(Chunk),
     Static(&'static [u8]),
+}
+
+/// Pieces in order. There is mostly one at a time, a message on its way to the socket, and it needs no
+/// allocation.
+#[derive(Debug, Default)]
+#[expect(
+    clippy::box_collection,
+    reason = "32 bytes in every connection otherwise, for what is rare"
+)]
+enum Pieces {
+    #[default]
+    None,
+    One(Piece),
+    Many(Box<VecDeque<Piece>>),
+}
+
+impl Pieces {
+    fn push_back(&mut self, piece: Piece) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(piece),
+            Self::One(first) => Self::Many(Box::new(VecDeque::from([first, piece]))),
+            Self::Many(mut pieces) => {
+                pieces.push_back(piece);
+                Self::Many(pieces)
+            }
+        };
+    }
+
+    fn pop_front(&mut self) {
+        match self {
+            Self::Many(pieces) => drop(pieces.pop_front()),
+            _ => *self = Self::None,
+        }
+    }
+
+    fn front(&self) -> Option<&Piece> {
+        match self {
+            Self::None => None,
+            Self::One(piece) => Some(piece),
+            Self::Many(pieces) => pieces.front(),
+        }
+    }
+
+    fn back_mut(&mut self) -> Option<&mut Piece> {
+        match self {
+            Self::None => None,
+            Self::One(piece) => Some(piece),
+            Self::Many(pieces) => pieces.back_mut(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(_) => 1,
+            Self::Many(pieces) => pieces.len(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Piece> {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(piece) => (Some(piece), None),
+            Self::Many(pieces) => (None, Some(pieces.iter())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
 }
 
 impl Piece {
@@ -64,15 +131,19 @@ impl Outbox {
 
     /// Queues bytes of this connection's own: `write` appends them to the vector that it is given.
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if !matches!(self.pieces.back(), Some(Piece::Own(own)) if own.len() < OWN_BYTES_MAX) {
-            self.pieces.push_back(Piece::Own(Vec::new()));
+        if let Some(Piece::Own(own)) = self.pieces.back_mut()
+            && own.len() < OWN_BYTES_MAX
+        {
+            let before = own.len();
+            write(own);
+            self.bytes += (own.len() - before) as u32;
+            return;
         }
-        let Some(Piece::Own(own)) = self.pieces.back_mut() else { unreachable!("pushed above") };
-        let before = own.len();
-        write(own);
-        self.bytes += (own.len() - before) as u32;
-        if own.is_empty() {
-            self.pieces.pop_back();
+        let mut own = Vec::new();
+        write(&mut own);
+        if !own.is_empty() {
+            self.bytes += own.len() as u32;
+            self.pieces.push_back(Piece::Own(own));
         }
     }
 
@@ -80,7 +151,7 @@ impl Outbox {
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut skip = self.sent as usize;
         let mut filled = 0;
-        for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
+        for (slot, piece) in slices.iter_mut().zip(self.pieces.iter()) {
             *slot = IoSlice::new(&piece.as_slice()[skip..]);
             skip = 0;
             filled += 1;
@@ -102,7 +173,7 @@ impl Outbox {
             self.pieces.pop_front();
         }
         self.sent = sent as u32;
-        if self.pieces.is_empty() {
+        if self.bytes == 0 {
             *self = Self::default();
         }
     }
@@ -190,7 +261,8 @@ mod tests {
         for _ in 0..1_000 {
             outbox.push(Chunk::new(b"x"));
         }
-        let slots = outbox.pieces.capacity() * size_of::<Piece>();
+        let Pieces::Many(pieces) = &outbox.pieces else { panic!("there are many") };
+        let slots = pieces.capacity() * size_of::<Piece>();
         assert!(outbox.cost_bytes() >= slots, "{} < {slots}", outbox.cost_bytes());
         outbox.advance(1_000);
         assert_eq!(outbox.cost_bytes(), 0);
@@ -200,7 +272,7 @@ mod tests {
     fn an_emptied_outbox_holds_no_memory() {
         let mut outbox = filled();
         outbox.advance(outbox.len());
-        assert_eq!(outbox.pieces.capacity(), 0);
+        assert!(matches!(outbox.pieces, Pieces::None));
         assert_eq!(outbox.sent, 0);
     }
 

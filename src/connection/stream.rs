@@ -124,6 +124,12 @@ impl Connection {
         let layout = stream.layout;
         let format = layout.format();
         let sole = if layout.chunked { Encoded::framed } else { Encoded::unframed };
+        let room = most.saturating_sub(self.outbox.cost_bytes());
+        if layout.chunked
+            && let Some(run) = stream.subscription.next_run(context, format, room)
+        {
+            self.outbox.push(run);
+        }
         while self.outbox.cost_bytes() < most || planted(Fault::FillsStreamsWithoutBound) {
             match stream.subscription.next(context, format, sole, Encoded::body) {
                 None => break,

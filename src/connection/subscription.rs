@@ -213,6 +213,25 @@ impl Subscription {
         None
     }
 
+    /// Takes several messages at once, framed, moving the cursor past them: those of a sole topic, if others
+    /// want the same ones too. [`Subscription::next`] has what is left.
+    pub(super) fn next_run<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        format: Format,
+        bytes_max: usize,
+    ) -> Option<Chunk> {
+        let Edges::One(edge) = &mut self.edges else { return None };
+        match context.topics.view(edge.topic) {
+            View::Live(log) if edge.is_resolved() && edge.lag(log) > 1 => (),
+            _ => return None,
+        }
+        let (run, messages) = context.topics.run(edge.topic, edge.next(), format, bytes_max)?;
+        edge.advance_by(messages);
+        context.counters.delivered += messages;
+        Some(run)
+    }
+
     /// The cursor's text: what was handed over of every topic that has begun. One whose owner has just failed
     /// has a position that is good in no log, so that whoever resumes there is told of a gap.
     pub(super) fn cursor<T: Topics>(&self, context: &Context<'_, T>) -> String {

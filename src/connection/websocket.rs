@@ -176,6 +176,10 @@ impl Connection {
         let several = if json { Encoded::body } else { Encoded::framed };
         let most = context.outbox_bytes_max;
         let before = self.outbox.len();
+        let room = most.saturating_sub(self.outbox.cost_bytes());
+        if let Some(run) = websocket.subscription.next_run(context, format, room) {
+            self.outbox.push(run);
+        }
         while let Phase::WebSocket(websocket) = &mut self.phase
             && self.outbox.cost_bytes() < most
         {

@@ -207,8 +207,12 @@ impl Hub {
             if next.is_none() || self.turn >= self.budgets.deliveries_per_turn {
                 self.turn = 0;
                 self.walks.pop_front();
-                if next.is_some() || topic.seats.end_walk() {
+                let is_over = next.is_none();
+                if !is_over || topic.seats.end_walk() {
                     self.walks.push_back(slot);
+                }
+                if is_over {
+                    self.change_log(slot, Log::forget_runs);
                 }
             }
             if next.is_some() {
@@ -501,6 +505,21 @@ impl Topics for Hub {
         let chunk = topic.log.chunk(&topic.name, sequence, format, part, keep);
         self.memory += topic.log.memory_bytes() - before;
         chunk
+    }
+
+    fn run(
+        &mut self,
+        topic: TopicId,
+        first: u64,
+        format: Format,
+        bytes_max: usize,
+    ) -> Option<(Chunk, u64)> {
+        let keep = self.memory < self.memory_max / 2;
+        let topic = &mut self.topics[topic.0 as usize];
+        let before = topic.log.memory_bytes();
+        let run = topic.log.run(&topic.name, first, format, bytes_max, keep);
+        self.memory = self.memory - before + topic.log.memory_bytes();
+        run
     }
 }
 

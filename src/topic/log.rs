@@ -7,6 +7,7 @@ use super::cursor::{Epoch, Position};
 use super::encoding::{Encoded, Format};
 use super::message::{Message, OVERHEAD_BYTES};
 use super::name::TopicName;
+use super::runs::{Found, Runs};
 use crate::buffer::Chunk;
 use crate::planted::{Fault, planted};
 use crate::time::Instant;
@@ -66,6 +67,8 @@ struct Retained {
     bytes: usize,
     /// Invariant: the sum of the entries' `encoded_bytes`.
     encoded_bytes: usize,
+    /// Of retained messages only.
+    runs: Runs,
 }
 
 #[derive(Debug)]
@@ -143,6 +146,7 @@ impl Log {
                 self.first_seq += 1;
             }
         }
+        retained.runs.trim(self.first_seq);
         if retained.entries.is_empty() {
             self.retained = None;
         }
@@ -189,6 +193,49 @@ impl Log {
             *place = Some(Box::new(encoded));
         }
         chunk
+    }
+
+    /// The framed bytes of several messages from `first` on, and how many they are, if somebody asked from the
+    /// same place before: at most `bytes_max` bytes. `None`: they are to be had one by one.
+    ///
+    /// # Panics
+    /// As [`Log::chunk`].
+    pub fn run(
+        &mut self,
+        topic: &TopicName,
+        first: u64,
+        format: Format,
+        bytes_max: usize,
+        keep: bool,
+    ) -> Option<(Chunk, u64)> {
+        let next_seq = self.next_seq();
+        match self.retained.as_mut()?.runs.find(format, first, bytes_max) {
+            Found::Run(joined, messages) => return Some((joined, messages)),
+            Found::AskedBefore if keep => (),
+            Found::AskedBefore | Found::Nothing => return None,
+        }
+        let (mut bytes, mut messages) = (Vec::new(), 0);
+        for sequence in first..next_seq {
+            let chunk = self.chunk(topic, sequence, format, Encoded::framed, true);
+            if bytes.len() + chunk.len() > bytes_max {
+                break;
+            }
+            bytes.extend_from_slice(chunk.as_slice());
+            messages += 1;
+        }
+        if messages < 2 {
+            return None;
+        }
+        let joined = Chunk::new(&bytes);
+        self.retained.as_mut()?.runs.keep(format, first, messages, joined.clone());
+        Some((joined, messages))
+    }
+
+    /// Forgets what was joined: whoever was to share it has come past.
+    pub fn forget_runs(&mut self) {
+        if let Some(retained) = &mut self.retained {
+            retained.runs.clear();
+        }
     }
 
     fn index(&self, sequence: u64) -> Option<usize> {
@@ -240,7 +287,7 @@ impl Log {
         self.retained.as_ref().map_or(0, |retained| {
             let count = retained.entries.len();
             let messages = if self.is_replica { count * OVERHEAD_BYTES } else { retained.bytes };
-            messages + retained.encoded_bytes
+            messages + retained.encoded_bytes + retained.runs.cost_bytes()
         })
     }
 }
@@ -310,6 +357,40 @@ mod tests {
         assert_eq!(log.memory_bytes(), kept);
         log.trim(&Retention { messages: 1, ..LARGE }, Instant::default());
         assert_eq!(log.memory_bytes(), before / 2);
+    }
+
+    #[test]
+    fn who_asks_second_from_a_place_has_the_messages_joined_and_all_who_follow_share_that() {
+        let topic = TopicName::parse(b"t").unwrap();
+        let mut log = log(5);
+        let ask =
+            |log: &mut Log, first, bytes_max| log.run(&topic, first, Format::Sse, bytes_max, true);
+        assert!(ask(&mut log, 2, 1_000).is_none(), "who asks first");
+        let (joined, messages) = ask(&mut log, 2, 1_000).unwrap();
+        let apart: Vec<u8> = (2..=5)
+            .flat_map(|sequence| {
+                let one = log.chunk(&topic, sequence, Format::Sse, Encoded::framed, true);
+                one.as_slice().to_vec()
+            })
+            .collect();
+        assert_eq!((joined.as_slice(), messages), (&apart[..], 4));
+        let encoded = log.memory_bytes();
+        assert!(std::ptr::eq(ask(&mut log, 2, 1_000).unwrap().0.as_slice(), joined.as_slice()));
+        assert!(ask(&mut log, 2, joined.len() - 1).is_none(), "it does not fit");
+        log.trim(&Retention { messages: 4, ..LARGE }, Instant::default());
+        assert!(ask(&mut log, 2, 1_000).is_some());
+        log.forget_runs();
+        assert!(log.memory_bytes() < encoded - joined.len(), "nothing of it is left");
+        for _ in 0..2 {
+            assert!(ask(&mut log, 5, 1_000).is_none(), "a single message is no run");
+        }
+        for _ in 0..2 {
+            ask(&mut log, 3, 1_000);
+        }
+        log.trim(&Retention { messages: 2, ..LARGE }, Instant::default());
+        let before = log.memory_bytes();
+        log.forget_runs();
+        assert_eq!(log.memory_bytes(), before, "a run goes with its first message");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod encoding;
 mod log;
 mod message;
 mod name;
+mod runs;
 mod subscription;
 mod topics;
 

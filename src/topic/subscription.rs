@@ -105,6 +105,24 @@ impl Edge {
         }
     }
 
+    /// How many messages are owed now, when it is not the news of a gap.
+    pub fn lag(&self, log: &Log) -> u64 {
+        match self.due(log) {
+            Due::Message(next) => log.next_seq() - next,
+            Due::Nothing | Due::Gap(_) => 0,
+        }
+    }
+
+    /// Moves past so many of the messages of [`Edge::lag`], which were handed over.
+    pub fn advance_by(&mut self, messages: u64) {
+        self.next += messages;
+    }
+
+    /// The next message wanted.
+    pub const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// What was received, for a cursor. While a gap of unknown size is due, a position that is good in no
     /// log, so that whoever resumes there is told of it.
     pub const fn position(&self, log: &Log) -> Position {

@@ -117,4 +117,14 @@ pub trait Topics {
         format: Format,
         part: fn(&Encoded) -> Chunk,
     ) -> Chunk;
+
+    /// The framed bytes of several such messages from `first` on in one piece of at most `bytes_max` bytes, and
+    /// how many they are, if there are many who want the same.
+    fn run(
+        &mut self,
+        topic: TopicId,
+        first: u64,
+        format: Format,
+        bytes_max: usize,
+    ) -> Option<(Chunk, u64)>;
 }

@@ -5,31 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::clock::SECOND;
+use super::examples;
 use super::payload::MARKER_BYTES;
 use super::schedule::{Extent, Pace};
 use super::target::Preset;
 use super::topics::parse_name;
 use super::wire::Wire;
 
-const EXAMPLES: &str = "\
-Examples:
-  tidings bench fanout                                10,000 SSE subscribers, 5 messages a second
-  tidings bench fanout --outstanding 16 --wire websocket --server-flag='--workers 1'
-                                                      as fast as possible, 16 publishes under way
-  tidings bench fanout --wire sse,websocket --report fanout.html
-  tidings bench idle --json > idle.json
-  tidings bench fanout --url http://127.0.0.1:8080 --server-pid $(pidof tidings)
-                                                      a server that runs already
-  tidings bench fanout --target nchan --url http://127.0.0.1:80 --server-pid $(cat /run/nginx.pid)
-  tidings bench fanout --wire sse --subscribe-url http://127.0.0.1:3000/events \\
-      --publish-url http://127.0.0.1:3000/publish     any server that takes a POST and streams it on
-
-Without a URL a server is started for the time of the measurement, and its CPU and memory are part
-of the result. `tidings bench SCENARIO --help` says what each one does; docs/bench.md what each figure means.";
-
 /// The flags of `tidings bench`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples::BENCH)]
 pub struct BenchArguments {
     #[command(subcommand)]
     pub(super) scenario: Scenario,
@@ -172,6 +157,7 @@ impl PaceArguments {
 
 /// Flags of `tidings bench idle`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::IDLE)]
 pub(super) struct IdleArguments {
     /// Wires to measure, one after the other, each on a fresh server if it is started here
     #[arg(
@@ -196,6 +182,7 @@ pub(super) struct IdleArguments {
 
 /// Flags of `tidings bench connect`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::CONNECT)]
 pub(super) struct ConnectArguments {
     /// Wires to measure, one after the other
     #[arg(long, value_name = "WIRE", value_delimiter = ',', default_value = "sse")]
@@ -209,6 +196,7 @@ pub(super) struct ConnectArguments {
 
 /// Flags of `tidings bench fanout`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::FANOUT)]
 pub(super) struct FanoutArguments {
     /// Wires of the subscribers, in equal parts
     #[arg(long, value_name = "WIRE", value_delimiter = ',', default_value = "sse")]
@@ -224,6 +212,7 @@ pub(super) struct FanoutArguments {
 
 /// Flags of `tidings bench publish`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::PUBLISH)]
 pub(super) struct PublishArguments {
     /// Ways to publish [default: all that the server has]
     #[arg(long, value_name = "WAY", value_delimiter = ',')]
@@ -263,6 +252,7 @@ pub(super) enum Way {
 
 /// Flags of `tidings bench topics`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::TOPICS)]
 pub(super) struct TopicsArguments {
     /// Numbers of topics, each measured on a fresh server if it is started here
     #[arg(
@@ -291,6 +281,7 @@ pub(super) struct TopicsArguments {
 
 /// Flags of `tidings bench herd`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::HERD)]
 pub(super) struct HerdArguments {
     /// Wires of the subscribers, in equal parts
     #[arg(long, value_name = "WIRE", value_delimiter = ',', default_value = "sse")]
@@ -310,6 +301,7 @@ pub(super) struct HerdArguments {
 
 /// Flags of `tidings bench fairness`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::FAIRNESS)]
 pub(super) struct FairnessArguments {
     /// Wire of all subscribers
     #[arg(long, value_name = "WIRE", default_value = "sse")]
@@ -331,6 +323,7 @@ pub(super) struct FairnessArguments {
 
 /// Flags of `tidings bench compare`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::COMPARE)]
 pub(super) struct CompareArguments {
     /// Ways to receive, beside short polls, one after the other
     #[arg(

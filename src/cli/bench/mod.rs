@@ -10,6 +10,7 @@ use std::process::ExitCode;
 mod answer;
 mod arguments;
 mod clock;
+mod examples;
 mod fault;
 mod feed;
 pub mod findings;

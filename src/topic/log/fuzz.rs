@@ -10,6 +10,14 @@ const OPERATIONS_MAX: usize = 500;
 /// Cursors on the log.
 const READERS: usize = 4;
 
+const FORMATS: [Format; Format::COUNT] = [
+    Format::Sse,
+    Format::SseEnvelope,
+    Format::Ndjson,
+    Format::WebSocketRaw,
+    Format::WebSocketEnvelope,
+];
+
 /// What may happen to a log.
 #[derive(Debug)]
 enum Operation {
@@ -19,6 +27,8 @@ enum Operation {
     Reset { first_seq: u64 },
     Skip { messages: u64 },
     Encode { back: u64, format: Format, keep: bool },
+    Join { back: u64, format: Format, bytes_max: usize },
+    ForgetRuns,
     Begin { reader: usize, start: usize, back: u64 },
     Read { reader: usize, messages: usize },
     Resume { reader: usize },
@@ -94,18 +104,16 @@ impl Operation {
             8 if what >> 4 == 0 => Self::Reset { first_seq: 1 + count },
             8 if what >> 4 == 1 => Self::Skip { messages: count },
             8 | 9 => {
-                let formats = [
-                    Format::Sse,
-                    Format::SseEnvelope,
-                    Format::Ndjson,
-                    Format::WebSocketRaw,
-                    Format::WebSocketEnvelope,
-                ];
-                let format = formats[usize::from(what >> 4) % formats.len()];
+                let format = FORMATS[usize::from(what >> 4) % FORMATS.len()];
                 Self::Encode { back: count >> 1, format, keep: number & 1 == 1 }
             }
             10 => Self::Begin { reader, start: usize::from(number & 3), back: count >> 2 },
             11 => Self::Resume { reader },
+            12 if number == 0 => Self::ForgetRuns,
+            12 => {
+                let format = FORMATS[usize::from(what >> 4) % FORMATS.len()];
+                Self::Join { back: count >> 3, format, bytes_max: 64 << (number & 7) }
+            }
             _ => Self::Read { reader, messages: usize::from(number) },
         })
     }
@@ -176,6 +184,8 @@ impl Play {
                 self.model = Model { epoch, base: sequence, messages: Vec::new(), gone: 0 };
             }
             Operation::Encode { back, format, keep } => self.encode(back, format, keep),
+            Operation::Join { back, format, bytes_max } => self.join(back, format, bytes_max),
+            Operation::ForgetRuns => self.log.forget_runs(),
             Operation::Begin { reader, start, back } => self.begin(reader, start, back),
             Operation::Read { reader, messages } => self.read(reader, messages),
             Operation::Resume { reader } => self.resume(reader),
@@ -193,7 +203,9 @@ impl Play {
         assert_eq!((log.head(), log.epoch()), (head, model.epoch));
         let retained = log.retained.iter();
         assert_eq!(retained.clone().map(|it| it.bytes).sum::<usize>(), model.bytes());
-        self.encodings = retained.flat_map(|it| &it.entries).map(Entry::encoded_bytes).sum();
+        let entries = retained.clone().flat_map(|it| &it.entries);
+        self.encodings = entries.map(Entry::encoded_bytes).sum();
+        self.encodings += retained.map(|it| it.runs.cost_bytes()).sum::<usize>();
         assert_eq!(log.memory_bytes(), model.bytes() + self.encodings);
         for (sequence, (message, appended_at)) in (model.first()..).zip(model.retained()) {
             let (found, found_at) = log.entry(sequence).expect("it is retained");
@@ -219,6 +231,25 @@ impl Play {
             assert_eq!(chunk.as_slice(), expected.as_slice());
         }
         assert!(keep || self.log.memory_bytes() == before);
+    }
+
+    /// Asks from one place until it is joined, if it ever is.
+    fn join(&mut self, back: u64, format: Format, bytes_max: usize) {
+        let Some(first) = self.model.next().checked_sub(1 + back) else { return };
+        if self.log.entry(first).is_none() {
+            return;
+        }
+        for _ in 0..3 {
+            let run = self.log.run(&self.topic, first, format, bytes_max, true);
+            let Some((joined, messages)) = run else { continue };
+            assert!(messages >= 2 && joined.len() <= bytes_max);
+            let mut apart = Vec::new();
+            for sequence in first..first + messages {
+                let one = self.log.chunk(&self.topic, sequence, format, Encoded::framed, false);
+                apart.extend_from_slice(one.as_slice());
+            }
+            assert_eq!(joined.as_slice(), apart);
+        }
     }
 
     /// Begins at one of the places where a client may ask to begin.

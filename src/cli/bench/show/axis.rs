@@ -8,6 +8,9 @@ const TICKS_MAX: f64 = 6.0;
 /// The nines that are told apart: more than 99.9999 takes more messages than a run has.
 const NINES_MAX: f64 = 6.0;
 
+/// What differs by less is the same: steps between the two would come to nothing.
+const LEAST_SPAN: f64 = 1e-12;
+
 /// A range of values, laid out.
 pub(super) struct Layout {
     scale: Scale,
@@ -59,7 +62,7 @@ fn raw(scale: Scale, value: f64) -> f64 {
 /// From 0, unless values are below it, to the next round number.
 fn linear(least: f64, most: f64) -> Layout {
     let least = least.min(0.0);
-    let most = if most > least { most } else { least + 1.0 };
+    let most = if most - least > LEAST_SPAN { most } else { least + 1.0 };
     let rough = (most - least) / (TICKS_MAX - 1.0);
     let power = 10f64.powf(rough.log10().floor());
     let wanted = |&step: &f64| step * power >= rough * 0.999;
@@ -197,6 +200,8 @@ mod tests {
             ["100", "1,000", "10,000", "100,000", "1 M"]
         );
         assert_eq!(names(Scale::Logarithmic, &[120.0, 900.0]), ["100", "200", "500", "1,000"]);
+        let every_second = ["0.01", "1", "100", "10,000", "1 M"];
+        assert_eq!(names(Scale::Logarithmic, &[0.01, 2e7]), every_second);
         let layout = Layout::of(Scale::Logarithmic, [1.0, 100.0].into_iter());
         assert_eq!(layout.position(10.0), Some(0.5));
         assert_eq!(layout.position(0.0), None);
@@ -206,7 +211,7 @@ mod tests {
     fn there_is_an_axis_for_no_value_one_value_and_impossible_values() {
         for scale in [Scale::Linear, Scale::Logarithmic, Scale::Percentile] {
             for values in
-                [&[][..], &[0.0], &[7.0], &[f64::NAN, f64::INFINITY, -1.0], &[1e-9], &[1e18]]
+                [&[][..], &[0.0], &[7.0], &[f64::NAN, f64::INFINITY, -1.0], &[1e-320], &[1e18]]
             {
                 let layout = Layout::of(scale, values.iter().copied());
                 assert!(layout.to > layout.from, "{scale:?} {values:?}");

@@ -157,6 +157,7 @@ mod tests {
     fn text_is_escaped_wherever_it_stands() {
         let hostile = "<script>\"&'\u{0}";
         let mut findings = sample::fanout();
+        findings.scenario = hostile;
         findings.summary = hostile.to_owned();
         findings.conditions = vec![(hostile.to_owned(), hostile.to_owned())];
         findings.figures[0].of = hostile.to_owned();
@@ -220,6 +221,15 @@ mod tests {
             "{out}"
         );
         assert!(out.contains("<tr><th scope=\"row\">sse</th><td>7</td></tr>"), "{out}");
+    }
+
+    #[test]
+    fn conditions_and_remarks_are_on_the_page() {
+        let page = page(&[sample::fanout()], "now");
+        assert!(
+            page.contains("<dt>machine</dt><dd>2 cores, AMD EPYC 7B13, Linux 6.1.0, 8 GB</dd>")
+        );
+        assert!(page.contains("<li>3 of 10,000 connections failed: "));
     }
 
     #[test]

@@ -40,6 +40,7 @@ impl Progress {
 
     /// Begins a phase of `total` steps (0: nobody knows how many): "opening 10,000 connections".
     pub(crate) fn phase(&self, text: &str, total: u64) {
+        self.bar.set_message(text.to_owned());
         if total == 0 {
             self.lay_out(UNCOUNTED);
             self.bar.unset_length();
@@ -48,7 +49,6 @@ impl Progress {
             self.bar.set_length(total);
         }
         self.bar.set_position(0);
-        self.bar.set_message(text.to_owned());
     }
 
     /// `done` steps of this phase are done. Cheap enough for once in a tick of an event loop: it reads
@@ -157,6 +157,7 @@ mod tests {
         progress.bar.force_draw();
         paper.take();
         drop(progress);
-        assert!(paper.take().contains("<cleared>"));
+        let written = paper.take();
+        assert!(written.contains("<cleared>") && !written.contains("fanout"), "{written}");
     }
 }

@@ -224,11 +224,11 @@ mod tests {
 
     #[test]
     fn names_stand_to_the_left_and_numbers_to_the_right() {
-        let rows: [&[&str]; 2] = [&["sse", "1,234", "7"], &["long-poll", "9", "1,000 µs"]];
+        let rows: [&[&str]; 2] = [&["sse", "1,234", "7 µs"], &["long-poll", "9", "1,000 µs"]];
         let want = "\
 wire       deliveries       p50
 ─────────  ──────────  ────────
-sse             1,234         7
+sse             1,234      7 µs
 long-poll           9  1,000 µs
 ";
         assert_eq!(aligned(&table(&["wire", "deliveries", "p50"], &rows)), want);
