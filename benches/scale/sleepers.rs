@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use super::server::Server;
+use super::server::{Meter, Server};
 
 /// Connections from one address, so that the ephemeral ports suffice.
 const PER_ADDRESS: usize = 500;
-/// How often it is looked whether the servers are at work.
+/// How often the servers' CPU is looked at.
 const LOOK: Duration = Duration::from_millis(1);
+/// CPU since the last that was seen that is work; a worker that looks at its timers uses less.
+const WORK_SECONDS: f64 = 0.000_2;
 /// A thread that used less CPU had no part in it.
 const PART_SECONDS: f64 = 0.002;
-/// Nobody at work for so long: at rest.
+/// No work for so long: at rest.
 const REST: Duration = Duration::from_millis(60);
 /// Nothing takes longer than this.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,7 +59,8 @@ impl Sleepers {
         };
         let mut sleepers =
             Self { streams: (0..count).map(connect).collect(), buffer: vec![0; 1 << 18] };
-        rest(servers, Instant::now());
+        let meters: Vec<Meter> = servers.iter().map(|server| server.meter()).collect();
+        rest(&meters, Instant::now());
         sleepers.read(0);
         sleepers
     }
@@ -66,13 +69,14 @@ impl Sleepers {
     pub(crate) fn burst(&mut self, servers: &[&Server], publish: &[u8], messages: usize) -> Burst {
         let mut publishers: Vec<TcpStream> =
             servers.iter().map(|server| TcpStream::connect(server.address).unwrap()).collect();
-        rest(servers, Instant::now());
-        let used = || servers.iter().flat_map(|server| server.cpu_of_threads()).collect::<Vec<_>>();
+        let meters: Vec<Meter> = servers.iter().map(|server| server.meter()).collect();
+        rest(&meters, Instant::now());
+        let used = || meters.iter().flat_map(Meter::threads).collect::<Vec<_>>();
         let (before, began) = (used(), Instant::now());
         for publisher in &mut publishers {
             publisher.write_all(publish).unwrap();
         }
-        let ended = rest(servers, began);
+        let ended = rest(&meters, began);
         let threads = used().into_iter().zip(&before).map(|(after, before)| after - before);
         let threads = threads.filter(|seconds| *seconds > PART_SECONDS).collect();
         let was_there = self.read(messages);
@@ -109,13 +113,15 @@ impl Sleepers {
 }
 
 /// Waits until none of the servers works any more; says when the last work was seen.
-fn rest(servers: &[&Server], began: Instant) -> Instant {
-    let mut worked = began;
+fn rest(meters: &[Meter], began: Instant) -> Instant {
+    let used = || meters.iter().map(Meter::sum).sum::<f64>();
+    let (mut known, mut worked) = (used(), began);
     while worked.elapsed() < REST {
         assert!(began.elapsed() < PATIENCE, "the server does not come to rest");
         std::thread::sleep(LOOK);
-        if servers.iter().any(|server| server.is_at_work()) {
-            worked = Instant::now();
+        let now = used();
+        if now - known >= WORK_SECONDS {
+            (known, worked) = (now, Instant::now());
         }
     }
     worked
