@@ -133,7 +133,7 @@ impl Answers {
             begun.extend_from_slice(input);
             parse_head(begun)?
         };
-        let Some((head, stage, length)) = parsed else {
+        let Some((mut head, stage, length)) = parsed else {
             if before == 0 {
                 begun.extend_from_slice(input);
             }
@@ -144,9 +144,11 @@ impl Answers {
             return Ok(None);
         };
         *input = &input[length - before..];
-        let has_body = !self.are_bodiless && !matches!(head.status, 204 | 304);
         // Interim answers (RFC 9110 §15.2) are followed by the final one; 101 by another protocol.
         let is_interim = matches!(head.status, 100..=199);
+        // RFC 9112 §6.3: these end with the head, whether they give a length or not.
+        let has_body = !self.are_bodiless && !is_interim && !matches!(head.status, 204 | 304);
+        head.closes |= has_body && matches!(stage, Stage::UntilClose);
         self.stage = match stage {
             _ if is_interim => Stage::Head(Vec::new()),
             stage if has_body => stage,
@@ -205,7 +207,6 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, Stage, usize)>, Fault> {
             _ => (),
         }
     }
-    head.closes |= matches!(stage, Stage::UntilClose);
     Ok(Some((head, stage, length)))
 }
 
@@ -272,6 +273,19 @@ mod tests {
         let stream = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 404 No\r\n\r\n";
         let read = read(&mut Answers::to_head(), &[stream]);
         assert_eq!(read, [(200, String::new(), true), (404, String::new(), true)]);
+    }
+
+    #[test]
+    fn an_answer_that_has_no_body_leaves_the_connection_open_without_a_length() {
+        let closes = |mut input: &[u8]| match Answers::new().next(&mut input) {
+            Ok(Some(Part::Head(head))) => head.closes,
+            other => panic!("{other:?}"),
+        };
+        assert!(!closes(b"HTTP/1.1 204 No Content\r\n\r\n"));
+        assert!(!closes(b"HTTP/1.1 304 Not Modified\r\n\r\n"));
+        assert!(!closes(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"));
+        assert!(closes(b"HTTP/1.1 200 OK\r\n\r\n"));
+        assert!(closes(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"));
     }
 
     #[test]

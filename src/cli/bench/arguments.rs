@@ -8,7 +8,7 @@ use super::clock::SECOND;
 use super::examples;
 use super::payload::MARKER_BYTES;
 use super::schedule::{Extent, Pace};
-use super::target::Preset;
+use super::target::{CONNECTING_MAX, Preset};
 use super::topics::parse_name;
 use super::wire::Wire;
 
@@ -91,6 +91,9 @@ pub(super) struct TargetArguments {
     /// Process of the server: its CPU and memory, its children's included, are read from /proc
     #[arg(long, value_name = "PID")]
     pub(super) server_pid: Option<u32>,
+    /// Subscribers that connect at a time: enough to keep a server busy, and fewer than its queue holds
+    #[arg(long, value_name = "N", default_value_t = CONNECTING_MAX, value_parser = parse_count)]
+    pub(super) connecting: usize,
     /// Flags for the server that is started, such as --server-flag='--workers 1'
     #[arg(long, value_name = "FLAGS", allow_hyphen_values = true)]
     pub(super) server_flag: Vec<String>,

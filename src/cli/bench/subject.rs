@@ -74,6 +74,7 @@ impl Subject {
         if let Some(url) = &arguments.publish_url {
             target.publish_at(Template::parse(url)?);
         }
+        target.connecting_max = arguments.connecting;
         let process = arguments.server_pid.map(Process::family).transpose()?;
         let first = arguments.subscribe_url.first().or(arguments.publish_url.as_ref());
         let name = match (&arguments.url, first) {
@@ -104,7 +105,8 @@ impl Subject {
                 .flat_map(|flag| flag.split_whitespace().map(str::to_owned).collect::<Vec<_>>()),
         );
         let own = OwnServer::start(&program, &all, arguments.server_cpus.as_deref())?;
-        let target = Target::at(own.url(), arguments.target)?;
+        let mut target = Target::at(own.url(), arguments.target)?;
+        target.connecting_max = arguments.connecting;
         let process = Some(Process::family(own.id())?);
         let mut name = "tidings serve".to_owned();
         for flag in &all {

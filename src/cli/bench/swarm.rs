@@ -29,8 +29,6 @@ const LINKS: usize = usize::MAX / 2;
 /// Events of one poll: few, so that a publish that is due does not wait long for them.
 const EVENTS: usize = 256;
 const BUFFER_BYTES: usize = 256 * 1024;
-/// Connects under way, unless more are wanted: enough to keep a server busy, and fewer than its queue holds.
-const CONNECTING_MAX: usize = 256;
 /// How long a turn waits when nothing is planned.
 const IDLE_WAIT: u64 = 50 * MILLISECOND;
 
@@ -49,8 +47,9 @@ pub(super) struct Swarm {
     audiences: HashMap<u32, ByWire>,
     /// Who is to connect.
     queue: VecDeque<u32>,
+    /// Subscribers that are connecting, or whose stream has not begun.
     connecting: usize,
-    /// Connects that may be under way.
+    /// How many may be.
     pub(super) connecting_max: usize,
     /// Who is to do something, and when.
     timers: BinaryHeap<Reverse<(u64, u32)>>,
@@ -77,6 +76,7 @@ impl Swarm {
         net: u8,
         progress: Arc<Progress>,
     ) -> Result<Self, String> {
+        let connecting_max = target.connecting_max;
         Ok(Self {
             poll: Poll::new().map_err(|error| format!("no poll to be had: {error}"))?,
             events: Events::with_capacity(EVENTS),
@@ -89,7 +89,7 @@ impl Swarm {
             audiences: HashMap::new(),
             queue: VecDeque::new(),
             connecting: 0,
-            connecting_max: CONNECTING_MAX,
+            connecting_max,
             timers: BinaryHeap::new(),
             links: Vec::new(),
             poll_interval: 1_000 * MILLISECOND,
@@ -254,9 +254,13 @@ impl Swarm {
         if stream.peer_addr().is_err() {
             return;
         }
-        self.connecting -= 1;
         self.tally.connections += 1;
-        self.members[index].subscriber.reconnect();
+        let subscriber = &mut self.members[index].subscriber;
+        subscriber.reconnect();
+        // A stream is counted until it is answered: a server may take connections faster than requests.
+        if subscriber.wire().is_poll() {
+            self.connecting -= 1;
+        }
         self.ask(index);
     }
 
@@ -311,6 +315,7 @@ impl Swarm {
         let Member { subscriber, was_open, is_warm, seen, stream, stage, .. } =
             &mut self.members[index];
         let (wire, tally) = (subscriber.wire().index(), &mut self.tally);
+        let connecting = &mut self.connecting;
         let mut answered = None;
         let result = subscriber.receive(&self.buffer[..count], &mut |heard| match heard {
             Heard::Message(marker) => {
@@ -326,6 +331,7 @@ impl Swarm {
             Heard::Opened => {
                 *stage = Stage::Open;
                 *was_open = true;
+                *connecting -= 1;
                 tally.open += 1;
             }
             Heard::Answered { closes } => answered = Some(closes),
@@ -405,8 +411,10 @@ impl Swarm {
     fn lose(&mut self, index: usize, fault: Fault) {
         let member = &mut self.members[index];
         member.stream = None;
-        if member.stage == Stage::Connecting {
-            self.connecting -= 1;
+        match member.stage {
+            Stage::Connecting => self.connecting -= 1,
+            Stage::Asked if !member.subscriber.wire().is_poll() => self.connecting -= 1,
+            _ => (),
         }
         if member.stage != Stage::Open {
             self.tally.failed_connects += 1;

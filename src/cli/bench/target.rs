@@ -11,6 +11,9 @@ use crate::cli::base_url::BaseUrl;
 /// What stands for the topic in a URL.
 const TOPIC: &str = "{topic}";
 
+/// Connects under way, unless something else is said.
+pub(super) const CONNECTING_MAX: usize = 256;
+
 /// Kinds of server, by where below their base URL things are.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Preset {
@@ -85,6 +88,8 @@ pub(super) struct Target {
     subscribe: [Option<Template>; WIRES],
     publish: Option<Template>,
     batch: Option<Template>,
+    /// Connects that may be under way.
+    pub(super) connecting_max: usize,
 }
 
 impl Target {
@@ -106,13 +111,27 @@ impl Target {
             _ => Some(subscribe.clone()),
         });
         let name = format!("{base} ({preset:?})").to_lowercase();
-        Ok(Self { name, preset, subscribe, publish: Some(template(publish)?), batch })
+        Ok(Self {
+            name,
+            preset,
+            subscribe,
+            publish: Some(template(publish)?),
+            batch,
+            connecting_max: CONNECTING_MAX,
+        })
     }
 
     /// A server that is known by single URLs only.
     pub(super) fn unknown(name: String) -> Self {
         let subscribe = [const { None }; WIRES];
-        Self { name, preset: Preset::Plain, subscribe, publish: None, batch: None }
+        Self {
+            name,
+            preset: Preset::Plain,
+            subscribe,
+            publish: None,
+            batch: None,
+            connecting_max: CONNECTING_MAX,
+        }
     }
 
     /// Subscribes at `template` on one wire, or on all.
