@@ -211,7 +211,7 @@ impl Budgets {
         reads_per_tick: 256,
         read_bytes_per_tick: 64 * 1024,
         timers_per_tick: 1024,
-        turns_per_tick: 512,
+        turns_per_tick: 256,
         deliveries_per_turn: 64,
         steps_per_turn: 32,
         credit: 1024,

@@ -47,7 +47,14 @@ impl Found {
     fn is_complete(&self) {
         for remark in self.json["remarks"].as_array().unwrap() {
             let remark = remark.as_str().unwrap();
-            let is_harmless = ["generator", "connections were reset", "Too few", "is not known"];
+            let is_harmless = [
+                "generator",
+                "connections were reset",
+                "Too few",
+                "is not known",
+                "renice",
+                "is parked",
+            ];
             let is_harmless = is_harmless.iter().any(|words| remark.contains(words));
             assert!(is_harmless, "{remark}");
         }

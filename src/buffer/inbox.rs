@@ -2,52 +2,60 @@
 
 /// A byte queue: appended at the back, consumed at the front.
 ///
-/// An idle connection's inbox holds no allocation. What keeps it bounded is the connection, which stops
-/// reading.
+/// Nearly every connection's inbox is empty, and then it is 8 bytes. What keeps it bounded is the connection,
+/// which stops reading.
 #[derive(Debug, Default)]
-pub struct Inbox {
+pub struct Inbox(Option<Box<Unread>>);
+
+/// Invariant: some bytes are not consumed.
+#[derive(Debug, Default)]
+struct Unread {
     bytes: Vec<u8>,
-    // Invariant: consumed <= bytes.len(), and consumed == bytes.len() only when both are 0.
     consumed: usize,
 }
 
 impl Inbox {
     /// The bytes that wait.
     pub fn unread(&self) -> &[u8] {
-        &self.bytes[self.consumed..]
+        self.0.as_ref().map_or(&[], |unread| &unread.bytes[unread.consumed..])
     }
 
     /// The bytes that wait, for unmasking in place.
     pub fn unread_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.consumed..]
+        self.0.as_mut().map_or(&mut [], |unread| &mut unread.bytes[unread.consumed..])
     }
 
     /// Takes `count` bytes from the front; releases the memory when none are left.
     pub fn consume(&mut self, count: usize) {
-        self.consumed += count;
-        assert!(self.consumed <= self.bytes.len(), "no more is consumed than there is");
-        if self.consumed == self.bytes.len() {
-            *self = Self::default();
+        assert!(count <= self.len(), "no more is consumed than there is");
+        if count == self.len() {
+            self.0 = None;
+        } else if let Some(unread) = &mut self.0 {
+            unread.consumed += count;
         }
     }
 
     /// Adds bytes at the back, first moving what waits to the front if that makes room enough.
     pub fn append(&mut self, bytes: &[u8]) {
-        if self.consumed > 0 && self.consumed >= self.unread().len() {
-            self.bytes.drain(..self.consumed);
-            self.consumed = 0;
+        if bytes.is_empty() {
+            return;
         }
-        self.bytes.extend_from_slice(bytes);
+        let unread = self.0.get_or_insert_default();
+        if unread.consumed > 0 && unread.consumed >= unread.bytes.len() - unread.consumed {
+            unread.bytes.drain(..unread.consumed);
+            unread.consumed = 0;
+        }
+        unread.bytes.extend_from_slice(bytes);
     }
 
     /// How many bytes wait.
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.consumed
+        self.0.as_ref().map_or(0, |unread| unread.bytes.len() - unread.consumed)
     }
 
     /// Whether no byte waits.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.is_none()
     }
 }
 
@@ -77,13 +85,15 @@ mod tests {
         let mut inbox = Inbox::default();
         inbox.append(b"abc");
         inbox.consume(3);
-        assert_eq!(inbox.bytes.capacity(), 0);
+        assert!(inbox.0.is_none());
+        inbox.append(b"");
+        assert!(inbox.0.is_none());
     }
 
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn an_empty_inbox_is_held_to_its_size() {
         // Every connection has one.
-        assert_eq!(size_of::<Inbox>(), 32);
+        assert_eq!(size_of::<Inbox>(), 8);
     }
 }

@@ -560,8 +560,8 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_a_slot_of_at_most_224_bytes() {
+    fn a_connection_is_a_slot_of_200_bytes() {
         // docs/benchmarks.md gives the figure; a slot that grows should be a decision.
-        assert!(size_of::<Entry>() <= 224, "{}", size_of::<Entry>());
+        assert_eq!(size_of::<Entry>(), 200);
     }
 }

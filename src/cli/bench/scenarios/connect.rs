@@ -34,6 +34,12 @@ pub(super) fn run(arguments: &ConnectArguments) -> Result<Findings, String> {
         let cost = cost.map_or_else(|| "unknown".to_owned(), number);
         rows.push(vec![name.to_owned(), number(rate), cost, one.failed.to_string()]);
         findings.remarks.extend(one.remarks);
+        if wire.is_poll() {
+            findings.remarks.push(format!(
+                "{wire}: nothing says when a poll is parked; its connections per second are of requests \
+                 sent."
+            ));
+        }
         if is_interrupted() {
             findings.remarks.push("Interrupted: these are the findings so far.".to_owned());
             break;

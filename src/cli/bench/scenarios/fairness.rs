@@ -1,7 +1,8 @@
 //! A small topic beside a huge one: how long its messages wait while fan-outs of the huge one run.
 //!
 //! The small topic's publisher and subscriber have a thread of their own, so that the generator's own
-//! reading of the huge fan-out does not pass for the server's unfairness.
+//! reading of the huge fan-out does not pass for the server's unfairness; and where the two share a core, the
+//! small topic's goes first.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -13,7 +14,7 @@ use crate::cli::bench::feed::{Ending, Feed, connect_all};
 use crate::cli::bench::findings::{Findings, Table};
 use crate::cli::bench::latency::Latencies;
 use crate::cli::bench::ledger::Ledger;
-use crate::cli::bench::machine::make_room;
+use crate::cli::bench::machine::{self, make_room};
 use crate::cli::bench::member::Tally;
 use crate::cli::bench::schedule::{Extent, Pace, Schedule};
 use crate::cli::bench::subject::{Subject, Usage};
@@ -58,6 +59,13 @@ pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
         let thread = scope.spawn(|| small_topic(arguments, &subject, clock, extent, beside));
         // An error shows in what it returns.
         let _ = is_ready.recv();
+        if !machine::yield_to_other_threads() {
+            findings.remarks.push(
+                "The thread that reads the huge fan-out could not be made to yield (renice): on few \
+                 cores the small topic waits for it, too."
+                    .to_owned(),
+            );
+        }
         let meter = subject.meter();
         let _ = go.send(());
         let mut schedule = Schedule::new(speed, pace.extent(), clock.now());
