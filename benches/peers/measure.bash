@@ -78,7 +78,10 @@ part() {
     --connecting "$(connecting_to "$server")" "$@" \
     >"$file.part" 2>"$file.errors" &
   STARTED+=("$!")
-  if ! wait "$!"; then
+  local status=0
+  wait "$!" || status=$?
+  unset 'STARTED[-1]'
+  if ((status)); then
     printf '%s, %s, %s: no figure: %s\n' "$server" "$wire" "$name" "$(tail -n 1 "$file.errors")" >&2
     return 0
   fi
