@@ -32,14 +32,15 @@ rows() {
   done
 }
 
-# How many subscribers connect at a time: Pushpin answers 502 to what is more than about a hundred.
-connecting_to() {
-  if [[ $1 == pushpin ]]; then echo 64; else echo 256; fi
+# subscribers_of SERVER: how many, and between which two memory is measured. Pushpin's proxy process ends when
+# 10,000 subscribers have come and gone a few times.
+subscribers_of() {
+  if [[ $1 == pushpin && $SUBSCRIBERS -gt 2000 ]]; then echo 2000 500; else echo "$SUBSCRIBERS $FEW"; fi
 }
 
-# Pushpin takes a millisecond and more to connect a subscriber: once must do.
-repeats_of() {
-  if [[ $1 == pushpin ]]; then echo 1; else echo "$REPEATS"; fi
+# How many are on their way to being answered: Pushpin answers 502 to what is more than about a hundred.
+connecting_to() {
+  if [[ $1 == pushpin ]]; then echo 32; else echo 256; fi
 }
 
 # Nanoseconds of CPU that the server's processes have used.
@@ -67,12 +68,20 @@ await_rest() {
 part() {
   local server=$1 wire=$2 name=$3 repeat=$4 scenario=$5 file=$RESULTS/$1.$2.$3.$4.json
   shift 5
+  local subscribers
+  read -r subscribers _ < <(subscribers_of "$server")
   await_rest
-  if ! timeout 180 "${ON_GENERATOR_CORE[@]}" "$TIDINGS_BIN" bench "$scenario" --json --quiet \
+  # In the background, as a signal to this script is only noticed while it waits by `wait`.
+  timeout 180 "${ON_GENERATOR_CORE[@]}" "$TIDINGS_BIN" bench "$scenario" --json --quiet \
     --subscribe-url "$wire=$SUBSCRIBE_URL" --publish-url "$PUBLISH_URL" \
-    --server-pid "$SERVER_PID" --wire "$wire" --subscribers "$SUBSCRIBERS" \
+    --server-pid "$SERVER_PID" --wire "$wire" --subscribers "$subscribers" \
     --connecting "$(connecting_to "$server")" "$@" \
-    >"$file.part" 2>"$file.errors"; then
+    >"$file.part" 2>"$file.errors" &
+  STARTED+=("$!")
+  local status=0
+  wait "$!" || status=$?
+  unset 'STARTED[-1]'
+  if ((status)); then
     printf '%s, %s, %s: no figure: %s\n' "$server" "$wire" "$name" "$(tail -n 1 "$file.errors")" >&2
     return 0
   fi
@@ -81,10 +90,11 @@ part() {
 
 # row SERVER WIRE REPEAT
 row() {
-  local server=$1 wire=$2 repeat=$3
-  say "$server, $wire, repeat $repeat of $(repeats_of "$server")"
+  local server=$1 wire=$2 repeat=$3 few
+  read -r _ few < <(subscribers_of "$server")
+  say "$server, $wire, repeat $repeat of $REPEATS"
   start "$server"
-  part "$server" "$wire" idle "$repeat" idle --few "$FEW" --duration 0.1
+  part "$server" "$wire" idle "$repeat" idle --few "$few" --duration 0.1
   part "$server" "$wire" connect "$repeat" connect
   part "$server" "$wire" sixteen "$repeat" fanout --size "$MESSAGE_BYTES" --outstanding 16 \
     --publishers 16 --duration "$SECONDS_EACH"
@@ -97,16 +107,15 @@ measure() {
   if [[ $QUICK == yes ]]; then REPEATS=1 SUBSCRIBERS=4000 FEW=1000 SECONDS_EACH=1; fi
   rm -rf "$RESULTS"
   mkdir -p "$RESULTS"
-  local server repeat row
+  local server repeat row count version
   for server in $SERVERS; do
-    printf '%s\t%s\n' "$server" "$("version_$server")" >>"$RESULTS/versions"
+    read -r count _ < <(subscribers_of "$server")
+    version=$("version_$server")
+    if ((count < SUBSCRIBERS)); then version+=" ($count subscribers)"; fi
+    printf '%s\t%s\n' "$server" "$version" >>"$RESULTS/versions"
   done
   for ((repeat = 1; repeat <= REPEATS; repeat++)); do
-    for row in $(rows); do
-      if ((repeat <= $(repeats_of "${row%:*}"))); then
-        row "${row%:*}" "${row#*:}" "$repeat"
-      fi
-    done
+    for row in $(rows); do row "${row%:*}" "${row#*:}" "$repeat"; done
   done
   say "the table: $SUBSCRIBERS subscribers, $MESSAGE_BYTES bytes, $REPEATS repeats; details in $RESULTS"
   "$TOOLS/node.bin" "$HERE/table.mjs" "$RESULTS"
