@@ -27,9 +27,10 @@ pub(crate) fn measure_preferring_second(scenario: &str, server: &Server, flags: 
     while threads() < 2 && generator.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    // On Linux this is the first thread alone, whose id is that of the process.
-    let reniced = Command::new("renice").args(["-n", "19", "-p", &id]).output().unwrap();
-    assert!(reniced.status.success(), "renice failed: {reniced:?}");
+    // On Linux this is the first thread alone, whose id is that of the process. Niceness would not do: a
+    // thread that has begun its slice may finish it, however nice it is, unless it is of this class.
+    let idle = Command::new("chrt").args(["--idle", "--pid", "0", &id]).output().unwrap();
+    assert!(idle.status.success(), "chrt failed: {idle:?}");
     wait(generator, scenario, server)
 }
 
