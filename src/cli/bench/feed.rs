@@ -11,6 +11,8 @@ use super::swarm::Swarm;
 
 /// Silence after which what has not come is taken to be lost.
 const PATIENCE: u64 = 10 * SECOND;
+/// What one turn adds to it at most: a machine that stood still was not silent.
+const SILENCE_OF_A_TURN: u64 = SECOND;
 /// How long subscribers may take to be there.
 const WARM_UP_MAX: u64 = 60 * SECOND;
 /// After how long a message to warm up is repeated, for who came later.
@@ -97,7 +99,7 @@ impl Feed {
         schedule: &mut Schedule,
     ) -> Result<Ending, String> {
         let clock = swarm.clock();
-        let (mut progress, mut progressed) = ((0, 0), clock.now());
+        let (mut progress, mut silence, mut looked) = ((0, 0), 0, clock.now());
         let (phase, steps) = schedule.phase();
         swarm.progress().phase(phase, steps);
         loop {
@@ -121,9 +123,11 @@ impl Feed {
                 return Ok(Ending::Complete);
             }
             let state = (ledger.deliveries(), ledger.unsettled());
+            silence += (now - looked).min(SILENCE_OF_A_TURN);
+            looked = now;
             if state != progress {
-                (progress, progressed) = (state, now);
-            } else if ledger.unsettled() > 0 && now - progressed > PATIENCE {
+                (progress, silence) = (state, 0);
+            } else if ledger.unsettled() > 0 && silence > PATIENCE {
                 return Ok(Ending::Stalled);
             }
             let under_way = ledger.unsettled().div_ceil(u64::from(self.lines));
