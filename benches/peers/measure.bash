@@ -98,6 +98,8 @@ row() {
   part "$server" "$wire" connect "$repeat" connect
   part "$server" "$wire" sixteen "$repeat" fanout --size "$MESSAGE_BYTES" --outstanding 16 \
     --publishers 16 --duration "$SECONDS_EACH"
+  part "$server" "$wire" pipelined "$repeat" fanout --size "$MESSAGE_BYTES" --outstanding 16 \
+    --publishers 1 --duration "$SECONDS_EACH"
   part "$server" "$wire" one "$repeat" fanout --size "$MESSAGE_BYTES" --outstanding 1 \
     --duration "$SECONDS_EACH"
   stop_all

@@ -4,7 +4,8 @@
 import { createServer, Agent, request as send } from 'node:http';
 
 const control = Number(process.argv[2]);
-const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+// One connection, so that messages stay in order.
+const agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
 function publish(content, done) {
   const formats = {
@@ -33,8 +34,9 @@ const server = createServer((request, response) => {
       const subscribe = 'c:{"type":"subscribe","channel":"bench"}';
       const opened = `OPEN\r\nTEXT ${subscribe.length.toString(16)}\r\n${subscribe}\r\n`;
       response.setHeader('Content-Type', 'application/websocket-events');
-      if (body.toString().startsWith('OPEN')) response.setHeader('Sec-WebSocket-Extensions', 'grip');
-      response.end(body.toString().startsWith('OPEN') ? opened : '');
+      const isNew = body.toString().startsWith('OPEN');
+      if (isNew) response.setHeader('Sec-WebSocket-Extensions', 'grip');
+      response.end(isNew ? opened : '');
     } else {
       response.setHeader('Content-Type', 'text/event-stream');
       response.setHeader('Grip-Hold', 'stream');

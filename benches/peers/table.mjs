@@ -7,6 +7,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+const perSecond = (microseconds) => 1e6 / microseconds;
 const WIRES = { websocket: 'WebSocket', sse: 'SSE' };
 const COLUMNS = [
   { title: 'bytes per idle connection', part: 'idle', name: 'bytes_per_connection' },
@@ -15,18 +16,20 @@ const COLUMNS = [
   { title: 'median latency, ms: to each', part: 'one', name: 'latency_p50_us', scale: 1e-3 },
   { title: 'to the last', part: 'one', name: 'last_p50_us', scale: 1e-3 },
   {
-    title: 'deliveries per CPU-second, sixteen outstanding',
+    title: 'deliveries per CPU-second, sixteen outstanding: on sixteen connections',
     part: 'sixteen',
     name: 'cpu_us_per_delivery',
-    convert: (microseconds) => 1e6 / microseconds,
+    convert: perSecond,
   },
+  { title: 'on one, pipelined', part: 'pipelined', name: 'cpu_us_per_delivery', convert: perSecond },
 ];
 
 const directory = process.argv[2];
-const versions = readFileSync(join(directory, 'versions'), 'utf8').trim().split('\n').map((line) => line.split('\t'));
+const read = (file) => readFileSync(join(directory, file), 'utf8');
+const versions = read('versions').trim().split('\n').map((line) => line.split('\t'));
 const runs = readdirSync(directory).filter((file) => file.endsWith('.json')).map((file) => {
   const [server, wire, part, repeat] = file.split('.');
-  return { server, wire, part, repeat, ...JSON.parse(readFileSync(join(directory, file), 'utf8')) };
+  return { server, wire, part, repeat, ...JSON.parse(read(file)) };
 });
 
 function median(values) {
@@ -64,7 +67,9 @@ const spreads = COLUMNS.map(() => 0);
 for (const [wire, label] of Object.entries(WIRES)) {
   const bases = COLUMNS.map((column) => measured('tidings', wire, column));
   for (const [server, version] of versions) {
-    const found = COLUMNS.map((column, index) => (server === 'tidings' ? bases[index] : measured(server, wire, column)));
+    const found = COLUMNS.map((column, index) => {
+      return server === 'tidings' ? bases[index] : measured(server, wire, column);
+    });
     if (found.every((one) => one === undefined)) continue;
     found.forEach((one, index) => { spreads[index] = Math.max(spreads[index], one?.spread ?? 0); });
     rows.push([`${version}, ${label}`, ...found.map((one, index) => cell(one, bases[index]))]);
@@ -80,7 +85,8 @@ console.log(`\nBetween the repeats of one row the figures differed by at most, c
 
 // What a reader has to know before the figures are believed.
 for (const { server, wire, part, repeat, remarks, figures } of runs) {
-  const lost = figures.filter(({ name, value }) => ['missed', 'failed', 'failed_connects'].includes(name) && value > 0);
+  const losses = ['missed', 'failed', 'failed_connects'];
+  const lost = figures.filter(({ name, value }) => losses.includes(name) && value > 0);
   const words = [...new Set([...remarks, ...lost.map(({ name, value }) => `${name}: ${value}`)])];
   if (words.length > 0) console.error(`${server}, ${wire}, ${part}, repeat ${repeat}: ${words.join('; ')}`);
 }
