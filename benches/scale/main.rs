@@ -85,13 +85,27 @@ fn main() {
     let mut lines = Vec::new();
     for (name, measure) in ROWS {
         if arguments.is_empty() || arguments.iter().any(|word| word == name) {
-            let began = Instant::now();
+            let (began, dropped) = (Instant::now(), dropped_packets());
             let found = measure(&effort);
             eprintln!("{name}, {:.0} s\n{}", began.elapsed().as_secs_f64(), line::table(&found));
+            let dropped = dropped_packets() - dropped;
+            if dropped > 0 {
+                eprintln!(
+                    "{name}: the kernel dropped {dropped} packets meanwhile, which were sent again after 0.2 s \
+                     and more. The machine is busy; or raise net.core.netdev_max_backlog."
+                );
+            }
             lines.extend(found);
         }
     }
     println!("{}", line::table(&lines));
+}
+
+/// Packets that no process was to blame for, since the machine was started: a core's queue was full.
+fn dropped_packets() -> u64 {
+    let table = std::fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+    let dropped = |line: &str| u64::from_str_radix(line.split(' ').nth(1)?, 16).ok();
+    table.lines().filter_map(dropped).sum()
 }
 
 fn median(figures: impl Iterator<Item = f64>) -> f64 {
