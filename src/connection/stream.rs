@@ -124,9 +124,9 @@ impl Connection {
         let layout = stream.layout;
         let format = layout.format();
         let sole = if layout.chunked { Encoded::framed } else { Encoded::unframed };
-        let room = most.saturating_sub(self.outbox.cost_bytes());
         if layout.chunked
-            && let Some(run) = stream.subscription.next_run(context, format, room)
+            && self.outbox.is_empty()
+            && let Some(run) = stream.subscription.next_run(context, format, most)
         {
             self.outbox.push(run);
         }

@@ -176,8 +176,9 @@ impl Connection {
         let several = if json { Encoded::body } else { Encoded::framed };
         let most = context.outbox_bytes_max;
         let before = self.outbox.len();
-        let room = most.saturating_sub(self.outbox.cost_bytes());
-        if let Some(run) = websocket.subscription.next_run(context, format, room) {
+        if self.outbox.is_empty()
+            && let Some(run) = websocket.subscription.next_run(context, format, most)
+        {
             self.outbox.push(run);
         }
         while let Phase::WebSocket(websocket) = &mut self.phase

@@ -207,11 +207,9 @@ impl Hub {
             if next.is_none() || self.turn >= self.budgets.deliveries_per_turn {
                 self.turn = 0;
                 self.walks.pop_front();
-                let is_over = next.is_none();
-                if !is_over || topic.seats.end_walk() {
+                if next.is_some() || topic.seats.end_walk() {
                     self.walks.push_back(slot);
-                }
-                if is_over {
+                } else {
                     self.change_log(slot, Log::forget_runs);
                 }
             }
@@ -514,10 +512,13 @@ impl Topics for Hub {
         format: Format,
         bytes_max: usize,
     ) -> Option<(Chunk, u64)> {
-        let keep = self.memory < self.memory_max / 2;
         let topic = &mut self.topics[topic.0 as usize];
+        // What is joined is forgotten when the walk is over; outside of one nothing would end it.
+        if !topic.seats.is_queued() || self.memory >= self.memory_max / 2 {
+            return None;
+        }
         let before = topic.log.memory_bytes();
-        let run = topic.log.run(&topic.name, first, format, bytes_max, keep);
+        let run = topic.log.run(&topic.name, first, format, bytes_max);
         self.memory = self.memory - before + topic.log.memory_bytes();
         run
     }

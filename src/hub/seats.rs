@@ -10,7 +10,8 @@ const VACANT: u32 = 1 << 31;
 const NONE: u32 = VACANT - 1;
 
 /// Subscribers of one topic: 4 bytes each. A seat keeps its number until it is left. A topic without
-/// subscribers, of which there may be a million, has 8 bytes for them.
+/// subscribers, of which there may be a million, has 8 bytes for them (and until its turn, if it was queued
+/// for a walk, its rows).
 #[derive(Debug, Default)]
 pub(super) struct Seats(Option<Box<Rows>>);
 

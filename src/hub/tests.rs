@@ -1374,3 +1374,33 @@ fn a_million_idle_topics_are_a_million_times_this_and_little_else() {
     // Beside these: the name's bytes, its place in the table (up to 18), a timer (24).
     assert_eq!((size_of::<Topic>(), size_of::<Log>(), size_of::<Seats>()), (96, 32, 8));
 }
+
+#[test]
+fn what_is_joined_for_a_walk_is_counted_and_goes_with_it() {
+    let mut world = World::new(config(1), 1);
+    let topic = world.name(0, 0);
+    let (id, _) = world.subscribe(0, &topic);
+    let run = |world: &mut World| world.hubs[0].run(id, 1, Format::Sse, 10_000);
+    for _ in 0..3 {
+        world.publish(0, &topic, 10);
+    }
+    assert!(run(&mut world).is_none(), "who asks first");
+    let (joined, messages) = run(&mut world).expect("who asks second");
+    assert_eq!(messages, 3);
+    world.check_memory("joined");
+    let with_run = world.hubs[0].gauges().memory_bytes;
+    world.publish(0, &topic, 10);
+    assert_eq!(run(&mut world).expect("it covers most of it").1, 3);
+    for _ in 0..4 {
+        world.publish(0, &topic, 10);
+    }
+    assert_eq!(run(&mut world).expect("joined anew").1, 8);
+    world.check_memory("joined anew");
+    while world.hubs[0].poll_delivery().is_some() {}
+    world.check_memory("after the walk");
+    let encoded = 8 * (joined.len() / 3 + 64);
+    assert!(world.hubs[0].gauges().memory_bytes <= with_run + 5 * (10 + 256) + encoded);
+    for _ in 0..3 {
+        assert!(run(&mut world).is_none(), "nobody else is to come past");
+    }
+}

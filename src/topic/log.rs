@@ -7,7 +7,7 @@ use super::cursor::{Epoch, Position};
 use super::encoding::{Encoded, Format};
 use super::message::{Message, OVERHEAD_BYTES};
 use super::name::TopicName;
-use super::runs::{Found, Runs};
+use super::runs::{Found, RUN_BYTES_MAX, Runs};
 use crate::buffer::Chunk;
 use crate::planted::{Fault, planted};
 use crate::time::Instant;
@@ -196,7 +196,8 @@ impl Log {
     }
 
     /// The framed bytes of several messages from `first` on, and how many they are, if somebody asked from the
-    /// same place before: at most `bytes_max` bytes. `None`: they are to be had one by one.
+    /// same place before: at most `bytes_max` bytes, and [`RUN_BYTES_MAX`]. `None`: they are to be had one by
+    /// one. What was joined is kept until [`Log::forget_runs`], and so are the encodings that it is made of.
     ///
     /// # Panics
     /// As [`Log::chunk`].
@@ -206,13 +207,13 @@ impl Log {
         first: u64,
         format: Format,
         bytes_max: usize,
-        keep: bool,
     ) -> Option<(Chunk, u64)> {
-        let next_seq = self.next_seq();
-        match self.retained.as_mut()?.runs.find(format, first, bytes_max) {
-            Found::Run(joined, messages) => return Some((joined, messages)),
-            Found::AskedBefore if keep => (),
-            Found::AskedBefore | Found::Nothing => return None,
+        let (next_seq, bytes_max) = (self.next_seq(), bytes_max.min(RUN_BYTES_MAX));
+        let lag = next_seq - first;
+        match self.retained.as_mut()?.runs.find(format, first, lag, bytes_max) {
+            Found::Joined(joined, messages) => return Some((joined, messages)),
+            Found::AskedBefore => (),
+            Found::Nothing => return None,
         }
         let (mut bytes, mut messages) = (Vec::new(), 0);
         for sequence in first..next_seq {
@@ -282,7 +283,7 @@ impl Log {
         self.retained.as_ref().map_or(0, |retained| retained.entries.len())
     }
 
-    /// Bytes of memory of the messages and their encodings. A replica's payloads are its owner's.
+    /// Bytes of memory of the messages, their encodings and what was joined of these. A replica's payloads are its owner's.
     pub fn memory_bytes(&self) -> usize {
         self.retained.as_ref().map_or(0, |retained| {
             let count = retained.entries.len();
@@ -363,8 +364,7 @@ mod tests {
     fn who_asks_second_from_a_place_has_the_messages_joined_and_all_who_follow_share_that() {
         let topic = TopicName::parse(b"t").unwrap();
         let mut log = log(5);
-        let ask =
-            |log: &mut Log, first, bytes_max| log.run(&topic, first, Format::Sse, bytes_max, true);
+        let ask = |log: &mut Log, first, bytes_max| log.run(&topic, first, Format::Sse, bytes_max);
         assert!(ask(&mut log, 2, 1_000).is_none(), "who asks first");
         let (joined, messages) = ask(&mut log, 2, 1_000).unwrap();
         let apart: Vec<u8> = (2..=5)

@@ -1,12 +1,16 @@
 //! Several messages in one piece, joined once for all who stand at the same place in the log.
 //!
 //! When messages come faster than a fan-out gets around, each subscriber is due several at a time. Handing
-//! every one of them the same sixteen references costs more than sending the bytes (docs/benchmarks.md). So
-//! the second who asks from one place has them joined, and all who follow share that. The first gets them
-//! one by one: a laggard who is alone at its place would only cost memory.
+//! every one of them the same references costs more than sending the bytes (docs/benchmarks.md). So the
+//! second who asks from one place has them joined, and all who follow share that. The first gets them one by
+//! one: a laggard who is alone at its place would only cost memory. What was joined lasts as long as the
+//! walk past the subscribers.
 
 use super::encoding::Format;
 use crate::buffer::Chunk;
+
+/// Bytes of messages that are joined: a reader that has taken part of them holds all.
+pub(super) const RUN_BYTES_MAX: usize = 64 * 1024;
 
 /// For each format, the place from which somebody asked last.
 #[derive(Debug, Default)]
@@ -23,16 +27,17 @@ struct Run {
 /// What there is for somebody who asks.
 pub(super) enum Found {
     /// These bytes of so many messages.
-    Run(Chunk, u64),
-    /// Nothing, but somebody asked from this place before.
+    Joined(Chunk, u64),
+    /// Nothing, or too little, but somebody asked from this place before.
     AskedBefore,
     /// Nothing.
     Nothing,
 }
 
 impl Runs {
-    /// What there is from the message `first` on, of at most `bytes_max` bytes. Remembers that it was asked.
-    pub(super) fn find(&mut self, format: Format, first: u64, bytes_max: usize) -> Found {
+    /// What there is from the message `first` on for somebody who is due `lag` messages, of at most `bytes_max`
+    /// bytes. Remembers that it was asked.
+    pub(super) fn find(&mut self, format: Format, first: u64, lag: u64, bytes_max: usize) -> Found {
         let run = &mut self.0.get_or_insert_default()[format as usize];
         if run.first != first {
             *run = Run { first, ..Run::default() };
@@ -40,8 +45,12 @@ impl Runs {
         }
         match &run.joined {
             None => Found::AskedBefore,
-            Some(joined) if joined.len() <= bytes_max => Found::Run(joined.clone(), run.messages),
-            Some(_) => Found::Nothing,
+            Some(joined) if joined.len() > bytes_max => Found::Nothing,
+            // More have come since than were joined.
+            Some(joined) if run.messages * 2 < lag && joined.len() * 2 < bytes_max => {
+                Found::AskedBefore
+            }
+            Some(joined) => Found::Joined(joined.clone(), run.messages),
         }
     }
 

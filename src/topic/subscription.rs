@@ -113,7 +113,7 @@ impl Edge {
         }
     }
 
-    /// Moves past so many of the messages of [`Edge::lag`], which were handed over.
+    /// Moves past so many messages, at most [`Edge::lag`], which were handed over.
     pub fn advance_by(&mut self, messages: u64) {
         self.next += messages;
     }

@@ -119,7 +119,7 @@ pub trait Topics {
     ) -> Chunk;
 
     /// The framed bytes of several such messages from `first` on in one piece of at most `bytes_max` bytes, and
-    /// how many they are, if there are many who want the same.
+    /// how many they are, if somebody asked from there before and others may follow.
     fn run(
         &mut self,
         topic: TopicId,

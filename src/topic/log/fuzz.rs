@@ -240,7 +240,7 @@ impl Play {
             return;
         }
         for _ in 0..3 {
-            let run = self.log.run(&self.topic, first, format, bytes_max, true);
+            let run = self.log.run(&self.topic, first, format, bytes_max);
             let Some((joined, messages)) = run else { continue };
             assert!(messages >= 2 && joined.len() <= bytes_max);
             let mut apart = Vec::new();
