@@ -125,6 +125,20 @@ fn idle_connections_have_a_size() {
 }
 
 #[test]
+fn only_connections_that_are_open_are_divided_by() {
+    let few = ["--server-flag=--connections-max 900".to_owned()];
+    let found = Found::run("idle --json -n 1500 --few 100 --duration 0.2 --wire sse", &few);
+    let bytes = found.figure("bytes_per_connection", "sse");
+    assert!(bytes > 50.0 && bytes < 5_000.0, "{bytes}");
+    let remark = "sse: only 900 of 1500 connections are open, and measured; 600 connections were";
+    assert!(found.json["remarks"].to_string().contains(remark), "{}", found.json);
+    let few = ["--server-flag=--connections-max 100".to_owned()];
+    let output = bench("idle -n 400 --few 150 --duration 0.2 --wire sse", &few);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && errors.contains("only 100 connections (sse)"), "{errors}");
+}
+
+#[test]
 fn many_topics_are_begun_and_published_to() {
     let found = Found::run("topics --json --topics 1,3000 --active 20 -n 100 --duration 0.3", &[]);
     found.is_complete();
@@ -186,14 +200,16 @@ fn a_server_that_runs_already_is_measured_by_its_url_and_process() {
     assert!(found.figure("server_cpu_seconds", "") > 0.0);
 }
 
-/// Sends what is posted to all who asked before, as a chunk each.
-fn serve_plainly(listener: &TcpListener) {
+/// Sends what is posted to all who asked before, as a chunk each; a connection's posts are answered with these
+/// statuses in turn.
+fn serve_plainly(listener: &TcpListener, statuses: &'static [&'static str]) {
     let readers = Arc::new(Mutex::new(Vec::<TcpStream>::new()));
     for stream in listener.incoming() {
         let (mut stream, readers) = (stream.unwrap(), Arc::clone(&readers));
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
             let mut buffer = [0; 4096];
+            let mut statuses = statuses.iter().cycle();
             while let Ok(count @ 1..) = stream.read(&mut buffer) {
                 bytes.extend_from_slice(&buffer[..count]);
                 if bytes.starts_with(b"GET") && bytes.ends_with(b"\r\n\r\n") {
@@ -211,8 +227,10 @@ fn serve_plainly(listener: &TcpListener) {
                         // One that has gone has gone.
                         let _ = reader.write_all(chunk.as_bytes());
                     }
-                    let answer = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
-                    stream.write_all(answer).unwrap();
+                    let status = statuses.next().unwrap();
+                    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                    // Who was told that his messages are refused may have gone.
+                    let _ = stream.write_all(answer.as_bytes());
                     bytes.clear();
                 }
             }
@@ -220,16 +238,16 @@ fn serve_plainly(listener: &TcpListener) {
     }
 }
 
-fn plain_server() -> SocketAddr {
+fn plain_server(statuses: &'static [&'static str]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || serve_plainly(&listener));
+    std::thread::spawn(move || serve_plainly(&listener, statuses));
     address
 }
 
 #[test]
 fn another_server_is_measured_by_single_urls() {
-    let address = plain_server();
+    let address = plain_server(&["201 Created"]);
     let more = [
         format!("--subscribe-url=sse=http://{address}/events"),
         format!("--publish-url=http://{address}/publish"),
@@ -240,6 +258,35 @@ fn another_server_is_measured_by_single_urls() {
     let found = Found::run("publish --json --messages 50 --way single", &more);
     found.is_complete();
     assert!(found.figure("publishes_per_second", "single") > 0.0);
+}
+
+#[test]
+fn publishes_that_are_refused_are_no_throughput() {
+    let address = plain_server(&["201 Created", "503 Service Unavailable"]);
+    let url = [format!("--publish-url=http://{address}/publish")];
+    let found = Found::run("publish --json --messages 50 --way single", &url);
+    assert_eq!(found.figure("refused", "single"), 25.0);
+    assert!(found.figure("publishes_per_second", "single") > 0.0);
+}
+
+#[test]
+fn when_no_publish_is_taken_it_is_said_where_and_why() {
+    for (arguments, status, begin) in [
+        ("publish --messages 20 --way single", &["503 Service Unavailable"], "503: it is too busy"),
+        ("fanout -n 2", &["404 Not Found"], "404: where else"),
+        ("publish -n 2 --messages 20", &["404 Not Found"], "404: where else"),
+    ] {
+        let address = plain_server(status);
+        let more = [
+            format!("--subscribe-url=sse=http://{address}/events"),
+            format!("--publish-url=http://{address}/publish"),
+        ];
+        let output = bench(arguments, &more);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let words = format!("publishing to http://{address}/publish was answered {begin}");
+        assert!(!output.status.success() && errors.contains(&words), "{arguments}: {errors}");
+        assert!(output.stdout.is_empty());
+    }
 }
 
 #[test]

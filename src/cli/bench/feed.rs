@@ -91,12 +91,25 @@ impl Feed {
     /// Publishes as scheduled, and receives until everything has come that was published.
     ///
     /// # Errors
-    /// When the swarm cannot go on.
+    /// When the swarm cannot go on, or the server took nothing of it.
     pub(super) fn run(
         &mut self,
         swarm: &mut Swarm,
         ledger: &mut Ledger,
         schedule: &mut Schedule,
+    ) -> Result<Ending, String> {
+        let ending = self.publish_on(schedule, swarm, ledger)?;
+        match ledger.refusal {
+            Some(status) if ledger.published() == 0 => Err(self.refused(swarm, status)),
+            _ => Ok(ending),
+        }
+    }
+
+    fn publish_on(
+        &mut self,
+        schedule: &mut Schedule,
+        swarm: &mut Swarm,
+        ledger: &mut Ledger,
     ) -> Result<Ending, String> {
         let clock = swarm.clock();
         let (mut progress, mut silence, mut looked) = ((0, 0), 0, clock.now());
@@ -135,6 +148,12 @@ impl Feed {
         }
     }
 
+    /// What to say when a publish was answered with this status.
+    fn refused(&self, swarm: &Swarm, status: u16) -> String {
+        let name = swarm.topics().name(0);
+        swarm.target().describe_refusal(&name, self.lines > 1, status)
+    }
+
     /// Publishes one request's messages to the next topic.
     fn publish(
         &mut self,
@@ -151,7 +170,7 @@ impl Feed {
     /// Publishes so many, one at a time, and waits for the answers only.
     ///
     /// # Errors
-    /// When the swarm cannot go on, or answers do not come.
+    /// When the swarm cannot go on, or answers do not come, or one is a refusal.
     pub(super) fn publish_only(
         &mut self,
         swarm: &mut Swarm,
@@ -168,6 +187,9 @@ impl Feed {
                     return Err("a publish was not answered within 10 s".to_owned());
                 }
                 swarm.turn(ledger, None)?;
+            }
+            if let Some(status) = ledger.refusal {
+                return Err(self.refused(swarm, status));
             }
         }
         Ok(())
@@ -212,7 +234,7 @@ impl Feed {
     /// Publishes until every subscriber has received something; that does not count.
     ///
     /// # Errors
-    /// When some have received nothing in a long time, with what is known of them.
+    /// When a publish is refused, or some have received nothing in a long time, with what is known of them.
     pub(super) fn warm_up(&mut self, swarm: &mut Swarm, ledger: &mut Ledger) -> Result<(), String> {
         let clock = swarm.clock();
         let deadline = clock.now() + WARM_UP_MAX;
@@ -222,6 +244,9 @@ impl Feed {
             let now = clock.now();
             if is_interrupted() {
                 return Ok(());
+            }
+            if let Some(status) = ledger.refusal {
+                return Err(self.refused(swarm, status));
             }
             swarm.progress().set(swarm.tally.warm as u64);
             let is_warm = swarm.tally.warm + swarm.tally.lost >= swarm.members();

@@ -53,12 +53,16 @@ pub(super) struct Ledger {
     pub(super) last_of_wire: [Latencies; WIRES],
     /// Publish to the last subscriber of all.
     pub(super) last: Latencies,
-    /// A publish's sending to its answer.
+    /// A publish's sending to its answer, of those that were answered with success.
     pub(super) answers: Latencies,
     /// How late the generator itself was: intended to sent.
     pub(super) lateness: Latencies,
     /// Publishes that were not answered with success.
     pub(super) refused: u64,
+    /// The status that the first of them was answered with.
+    pub(super) refusal: Option<u16>,
+    /// Measured messages that were answered with success.
+    published: u64,
     /// Measured deliveries, by step of the time since the first measured publish.
     timeline: Vec<u64>,
     /// When the first measured message was meant to be published.
@@ -79,6 +83,8 @@ impl Ledger {
             answers: Latencies::default(),
             lateness: Latencies::default(),
             refused: 0,
+            refusal: None,
+            published: 0,
             timeline: Vec::new(),
             began: None,
             ended: 0,
@@ -107,8 +113,17 @@ impl Ledger {
     }
 
     /// The publisher was answered for `count` messages from `first` on, that it had sent at `sent`. Without
-    /// messages it was another request.
-    pub(super) fn answered(&mut self, first: u32, count: u32, sent: u64, now: u64, is_good: bool) {
+    /// messages it was another request. `refusal` is the status, if it was not one of success.
+    pub(super) fn answered(
+        &mut self,
+        first: u32,
+        count: u32,
+        sent: u64,
+        now: u64,
+        refusal: Option<u16>,
+    ) {
+        let is_good = refusal.is_none();
+        self.refusal = self.refusal.or(refusal);
         let range = first as usize..(first as usize).saturating_add(count as usize);
         self.refused += u64::from(count == 0 && !is_good);
         let Some(messages) = self.messages.get_mut(range) else { return };
@@ -117,7 +132,9 @@ impl Ledger {
             let was_settled = message.is_settled();
             message.is_answered = true;
             is_measured |= message.is_measured;
-            if !is_good {
+            if is_good {
+                self.published += u64::from(message.is_measured);
+            } else {
                 // Nobody will receive it.
                 message.waiting = [0; WIRES];
                 self.refused += 1;
@@ -127,7 +144,9 @@ impl Ledger {
             }
         }
         if is_measured {
-            self.answers.record(now.saturating_sub(sent));
+            if is_good {
+                self.answers.record(now.saturating_sub(sent));
+            }
             self.ended = now;
         }
     }
@@ -207,6 +226,11 @@ impl Ledger {
         self.messages.iter().filter(|message| message.is_measured).count() as u64
     }
 
+    /// Measured messages that the server took: their publisher was answered with success.
+    pub(super) const fn published(&self) -> u64 {
+        self.published
+    }
+
     /// From the first measured publish to the last that came of it, in seconds.
     pub(super) fn seconds(&self) -> f64 {
         seconds(self.ended.saturating_sub(self.began.unwrap_or(self.ended)))
@@ -240,7 +264,7 @@ mod tests {
         ledger.deliver(WEBSOCKET, marker, 400);
         assert_eq!((ledger.last.count(), ledger.last.percentile_us(100.0).round()), (1, 0.0));
         assert_eq!(ledger.unsettled(), 1);
-        ledger.answered(marker.number, 1, 150, 500, true);
+        ledger.answered(marker.number, 1, 150, 500, None);
         assert_eq!((ledger.unsettled(), ledger.deliveries()), (0, 3));
         assert_eq!(ledger.missing(), [0; WIRES]);
     }
@@ -259,8 +283,20 @@ mod tests {
     fn a_refused_message_is_waited_for_by_nobody() {
         let mut ledger = Ledger::new();
         let marker = ledger.publish(0, [3, 0, 0, 0, 0], true);
-        ledger.answered(marker.number, 1, 0, 1, false);
-        assert_eq!((ledger.unsettled(), ledger.refused), (0, 1));
+        ledger.answered(marker.number, 1, 0, 1, Some(503));
+        assert_eq!((ledger.unsettled(), ledger.refused, ledger.refusal), (0, 1, Some(503)));
+    }
+
+    #[test]
+    fn only_what_was_answered_with_success_is_published_and_timed() {
+        let mut ledger = Ledger::new();
+        for (is_measured, refusal) in [(false, None), (true, None), (true, Some(429)), (true, None)]
+        {
+            let marker = ledger.publish(0, [0; WIRES], is_measured);
+            ledger.answered(marker.number, 1, 0, 1_000, refusal);
+        }
+        assert_eq!((ledger.measured(), ledger.published(), ledger.refused), (3, 2, 1));
+        assert_eq!(ledger.answers.count(), 2);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Link {
                 Ok(count) => {
                     let now = clock.now();
                     let answers = self.publisher.receive(&buffer[..count], |one| {
-                        ledger.answered(one.first, one.count, one.sent, now, one.is_good);
+                        ledger.answered(one.first, one.count, one.sent, now, one.refusal);
                     });
                     answers.map_err(|fault| format!("publishes {fault}"))?
                 }

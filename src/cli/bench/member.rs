@@ -32,7 +32,7 @@ pub(super) struct Member {
     pub(super) stage: Stage,
     /// Index of its topic.
     pub(super) topic: u32,
-    /// It was subscribed once, as far as it can tell.
+    /// It is subscribed, as far as it can tell, and counts as open; between two polls, too.
     pub(super) was_open: bool,
     /// It polls at intervals of which the first has been chosen.
     pub(super) has_beat: bool,

@@ -25,8 +25,8 @@ pub(super) struct Answered {
     pub(super) first: u32,
     pub(super) count: u32,
     pub(super) sent: u64,
-    /// The status is one of success, and no line of a batch was refused.
-    pub(super) is_good: bool,
+    /// The status, unless it is one of success and no line of a batch was refused.
+    pub(super) refusal: Option<u16>,
 }
 
 /// A publisher on one connection.
@@ -126,7 +126,8 @@ impl Publisher {
                     self.start += request.length;
                     let Request { first, count, sent, .. } = request;
                     let is_good = matches!(self.status, 200..=299) && !self.has_error;
-                    answered(Answered { first, count, sent, is_good });
+                    let refusal = (!is_good).then_some(self.status);
+                    answered(Answered { first, count, sent, refusal });
                     if self.closes {
                         return Ok(true);
                     }
@@ -151,7 +152,7 @@ mod tests {
 
     fn receive(publisher: &mut Publisher, bytes: &[u8]) -> (Vec<(u32, bool)>, bool) {
         let mut answers = Vec::new();
-        let ends = publisher.receive(bytes, |one| answers.push((one.first, one.is_good)));
+        let ends = publisher.receive(bytes, |one| answers.push((one.first, one.refusal.is_none())));
         (answers, ends.unwrap())
     }
 

@@ -1,5 +1,8 @@
 //! When to publish: at fixed times, whatever the server does, or as soon as the server has caught up.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::clock::SECOND;
 
 /// What sets the pace.
@@ -29,17 +32,28 @@ pub(super) struct Schedule {
     extent: Extent,
     began: u64,
     issued: u64,
+    /// Set when it is to end before its extent.
+    end: Option<Arc<AtomicBool>>,
 }
 
 impl Schedule {
     /// Begins at `now`.
     pub(super) const fn new(pace: Pace, extent: Extent, now: u64) -> Self {
-        Self { pace, extent, began: now, issued: 0 }
+        Self { pace, extent, began: now, issued: 0, end: None }
+    }
+
+    /// The same, over as soon as `end` is set.
+    pub(super) fn until(mut self, end: Arc<AtomicBool>) -> Self {
+        self.end = Some(end);
+        self
     }
 
     /// When the next one is due; `None` when there is none, or when it depends on `under_way` becoming
     /// fewer.
     pub(super) fn next(&self, now: u64, under_way: u64) -> Option<u64> {
+        if self.end.as_ref().is_some_and(|end| end.load(Ordering::Relaxed)) {
+            return None;
+        }
         let time = match self.pace {
             Pace::PerSecond(rate) => {
                 self.began + (self.issued as f64 * SECOND as f64 / rate).round() as u64
@@ -107,6 +121,16 @@ mod tests {
         let mut schedule = Schedule::new(Pace::PerSecond(3.0), Extent::Time(2 * SECOND), 0);
         while schedule.issue(u64::MAX, 0).is_some() {}
         assert_eq!(schedule.issued, 6);
+    }
+
+    #[test]
+    fn a_schedule_that_is_ended_from_outside_is_over() {
+        let end = Arc::new(AtomicBool::new(false));
+        let schedule = Schedule::new(Pace::PerSecond(1.0), Extent::Time(u64::MAX), 0);
+        let mut schedule = schedule.until(Arc::clone(&end));
+        assert_eq!((schedule.issue(0, 0), schedule.is_over(0)), (Some(0), false));
+        end.store(true, Ordering::Relaxed);
+        assert_eq!((schedule.issue(u64::MAX, 0), schedule.is_over(0)), (None, true));
     }
 
     #[test]

@@ -416,11 +416,8 @@ impl Swarm {
             Stage::Asked if !member.subscriber.wire().is_poll() => self.connecting -= 1,
             _ => (),
         }
-        if member.stage != Stage::Open {
-            self.tally.failed_connects += 1;
-        } else {
-            self.tally.open -= 1;
-        }
+        self.tally.failed_connects += u64::from(member.stage != Stage::Open);
+        self.tally.open -= usize::from(std::mem::replace(&mut member.was_open, false));
         *self.tally.faults.entry(fault).or_default() += 1;
         if let Some(retry) = self.retry {
             member.stage = Stage::Resting;
@@ -437,12 +434,16 @@ impl Swarm {
 
     /// Cuts all subscribers' connections at once.
     pub(super) fn cut_all(&mut self) {
+        self.audiences.clear();
         for member in &mut self.members {
             if let Some(stream) = member.stream.take() {
                 cut(stream);
             }
             member.stage = Stage::Waiting;
             member.was_open = false;
+            // Those that had been lost come back, too.
+            let audience = self.audiences.entry(member.topic).or_insert([0; WIRES]);
+            audience[member.subscriber.wire().index()] += 1;
         }
         self.tally.open = 0;
         (self.connecting, self.tally.lost) = (0, 0);

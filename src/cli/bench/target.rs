@@ -63,6 +63,15 @@ impl Template {
         self.address
     }
 
+    /// The whole URL, for people.
+    fn url(&self, topic: &str) -> String {
+        let Self { authority, before, .. } = self;
+        match &self.after {
+            Some(after) => format!("http://{authority}{before}{topic}{after}"),
+            None => format!("http://{authority}{before}"),
+        }
+    }
+
     /// Method, target and host of a request.
     fn request_line(&self, method: &str, topic: &str, query: &str) -> String {
         let Self { authority, before, .. } = self;
@@ -166,6 +175,23 @@ impl Target {
         let template = self.publish.as_ref();
         let missing = || format!("where is published to {}? Say --publish-url http://…", self.name);
         template.map(Template::address).ok_or_else(missing)
+    }
+
+    /// What to say of a publish, or of a batch of them, that was answered with this status and so refused.
+    pub(super) fn describe_refusal(&self, topic: &str, is_batch: bool, status: u16) -> String {
+        let template = if is_batch { &self.batch } else { &self.publish };
+        let url = template.as_ref().map(|template| template.url(topic)).unwrap_or_default();
+        let advice = match status {
+            200..=299 => "an error for a line of the batch: the server's log may say why",
+            401 | 403 => "it has to let anybody publish who has no token",
+            404 | 405 => "where else is published to? Say --publish-url http://…, or --target",
+            413 => "give it smaller messages: --size",
+            429 | 503 => {
+                "it is too busy, or at a limit of its own: raise that, or publish more slowly"
+            }
+            _ => "the server's log may say why",
+        };
+        format!("publishing to {url} was answered {status}: {advice}")
     }
 
     /// Whether it takes many messages in one request.

@@ -17,13 +17,15 @@ pub(super) fn run(arguments: &ConnectArguments) -> Result<Findings, String> {
     make_room(*subscribers)?;
     let mut findings = None;
     let mut all = Usage { server: Some(0.0), generator: 0.0 };
-    let mut rows = Vec::new();
+    let (mut rows, mut connected, mut asked) = (Vec::new(), 0, 0);
     for &wire in wires {
         let subject = Subject::start("connect", common, &[])?;
         subject.target.subscribe_address(wire)?;
         let findings = findings.get_or_insert_with(|| Findings::of("connect", common, &subject));
         let one = connect(&subject, wire, *subscribers, &common.topic)?;
         all = all.plus(one.usage);
+        connected += one.connections;
+        asked += subscribers;
         let (rate, name) = (one.connections as f64 / one.seconds, wire.name());
         findings.figure("connections_per_second", name, rate);
         findings.figure("failed", name, one.failed as f64);
@@ -47,8 +49,9 @@ pub(super) fn run(arguments: &ConnectArguments) -> Result<Findings, String> {
     }
     let mut findings = findings.ok_or("give a wire: --wire sse")?;
     findings.condition("subscribers", subscribers.to_string());
+    let of = if connected < asked { format!(" of {asked}") } else { String::new() };
     findings.summary =
-        format!("{subscribers} subscribers connected as fast as they were taken in.");
+        format!("{connected}{of} subscribers connected as fast as they were taken in.");
     findings.tables.push(Table {
         title: "Connecting and subscribing".to_owned(),
         columns: ["", "connections/s", "server CPU µs each", "failed"].map(str::to_owned).to_vec(),
@@ -82,6 +85,9 @@ fn connect(
     let seconds = seconds(clock.now() - began);
     // A parked poll says nothing: that it was taken in shows in the server being at rest.
     subject.settle(&mut swarm, &mut ledger)?;
+    if swarm.tally.open == 0 && swarm.tally.lost > 0 {
+        return Err(format!("nobody is subscribed{}", swarm.tally.describe_faults()));
+    }
     let usage = meter.used();
     let remarks = swarm.tally.faults.iter();
     let remarks = remarks.map(|(fault, count)| format!("{wire}: {count} connections {fault}."));

@@ -4,6 +4,8 @@
 //! reading of the huge fan-out does not pass for the server's unfairness; and where the two share a core, the
 //! small topic's goes first.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -50,13 +52,13 @@ pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
     feed.warm_up(&mut swarm, &mut ledger)?;
     subject.settle(&mut swarm, &mut ledger)?;
 
-    let alone = small_topic(arguments, &subject, clock, Extent::Time(ALONE), None)?;
+    let alone = small_topic(arguments, &subject, clock, None)?;
     let (go, wait) = sync_channel(0);
     let (ready, is_ready) = sync_channel(1);
-    let extent = Extent::Time(pace.duration);
+    let huge_is_over = Arc::new(AtomicBool::new(false));
     let ((small, ending), usage) = thread::scope(|scope| {
-        let beside = Some((ready, wait));
-        let thread = scope.spawn(|| small_topic(arguments, &subject, clock, extent, beside));
+        let beside = Beside { ready, go: wait, is_over: Arc::clone(&huge_is_over) };
+        let thread = scope.spawn(|| small_topic(arguments, &subject, clock, Some(beside)));
         // An error shows in what it returns.
         let _ = is_ready.recv();
         if !machine::yield_to_other_threads() {
@@ -69,8 +71,11 @@ pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
         let meter = subject.meter();
         let _ = go.send(());
         let mut schedule = Schedule::new(speed, pace.extent(), clock.now());
-        let ending = feed.run(&mut swarm, &mut ledger, &mut schedule)?;
+        let ending = feed.run(&mut swarm, &mut ledger, &mut schedule);
         let usage = meter.used();
+        // The small topic is measured beside fan-outs only, however long they took.
+        huge_is_over.store(true, Ordering::Relaxed);
+        let ending = ending?;
         let small = thread.join().map_err(|_| "the small topic's thread failed")??;
         Ok::<_, String>(((small, ending), usage))
     })?;
@@ -92,14 +97,22 @@ struct Small {
     ending: Ending,
 }
 
-/// Publishes and receives on the small topic; when `beside` something, says when it is ready and waits for the
-/// word to begin.
+/// How the small topic begins and ends with the huge one.
+struct Beside {
+    /// Told when it is ready.
+    ready: SyncSender<()>,
+    /// Says when to begin.
+    go: Receiver<()>,
+    /// Set when the huge topic has ended.
+    is_over: Arc<AtomicBool>,
+}
+
+/// Publishes and receives on the small topic: for a while, or as long as the huge one that it is `beside`.
 fn small_topic(
     arguments: &FairnessArguments,
     subject: &Subject,
     clock: Clock,
-    extent: Extent,
-    beside: Option<(SyncSender<()>, Receiver<()>)>,
+    beside: Option<Beside>,
 ) -> Result<Small, String> {
     let FairnessArguments { wire, small_subscribers, small_rate, common, .. } = arguments;
     let topics = Topics::new(&format!("{}-small", common.topic), 1);
@@ -110,12 +123,16 @@ fn small_topic(
     swarm.open_links(1, Answers::new)?;
     let mut feed = Feed::new(common.size, 1);
     feed.warm_up(&mut swarm, &mut ledger)?;
-    if let Some((ready, wait)) = beside {
-        // Whoever is to say so has failed, if nobody does: the result is of no interest then.
-        let _ = ready.send(());
-        let _ = wait.recv();
-    }
-    let mut schedule = Schedule::new(Pace::PerSecond(*small_rate), extent, clock.now());
+    let speed = Pace::PerSecond(*small_rate);
+    let mut schedule = match beside {
+        Some(Beside { ready, go, is_over }) => {
+            // Whoever is to say so has failed, if nobody does: the result is of no interest then.
+            let _ = ready.send(());
+            let _ = go.recv();
+            Schedule::new(speed, Extent::Time(u64::MAX), clock.now()).until(is_over)
+        }
+        None => Schedule::new(speed, Extent::Time(ALONE), clock.now()),
+    };
     let ending = feed.run(&mut swarm, &mut ledger, &mut schedule)?;
     Ok(Small { ledger, tally: swarm.tally.clone(), ending })
 }
@@ -127,14 +144,19 @@ fn report(findings: &mut Findings, alone: &Ledger, small: &Ledger, huge: &Ledger
         all
     };
     let (alone, small, huge) = (each(alone), each(small), &huge.last);
-    let share = small.percentile_us(99.0) / huge.percentile_us(50.0) * 100.0;
+    // Of nothing there is no percentile: no figure either.
+    let of = |latencies: &Latencies, percent: f64| match latencies.count() {
+        0 => f64::NAN,
+        _ => latencies.percentile_us(percent),
+    };
+    let share = of(&small, 99.0) / of(huge, 50.0) * 100.0;
     let figures = [
-        ("small_alone_p50_us", alone.percentile_us(50.0)),
-        ("small_alone_p99_us", alone.percentile_us(99.0)),
-        ("small_p50_us", small.percentile_us(50.0)),
-        ("small_p99_us", small.percentile_us(99.0)),
-        ("small_max_us", small.percentile_us(100.0)),
-        ("fanout_duration_p50_us", huge.percentile_us(50.0)),
+        ("small_alone_p50_us", of(&alone, 50.0)),
+        ("small_alone_p99_us", of(&alone, 99.0)),
+        ("small_p50_us", of(&small, 50.0)),
+        ("small_p99_us", of(&small, 99.0)),
+        ("small_max_us", of(&small, 100.0)),
+        ("fanout_duration_p50_us", of(huge, 50.0)),
         ("small_p99_share_percent", share),
     ];
     for (name, value) in figures {
@@ -142,7 +164,7 @@ fn report(findings: &mut Findings, alone: &Ledger, small: &Ledger, huge: &Ledger
     }
     let percents = [50.0, 90.0, 99.0, 99.9, 100.0];
     let row = |name: &str, latencies: &Latencies| {
-        let cells = percents.iter().map(|&percent| number(latencies.percentile_us(percent) / 1e3));
+        let cells = percents.iter().map(|&percent| number(of(latencies, percent) / 1e3));
         [name.to_owned(), latencies.count().to_string()].into_iter().chain(cells).collect()
     };
     let columns = ["", "messages", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"];
@@ -155,12 +177,16 @@ fn report(findings: &mut Findings, alone: &Ledger, small: &Ledger, huge: &Ledger
             row("huge topic, to its last subscriber", huge),
         ],
     });
-    findings.summary = format!(
-        "One message in a hundred of the small topic waits {:.2} ms or more while fan-outs of the huge one \
+    findings.summary = if share.is_finite() {
+        format!(
+            "One message in a hundred of the small topic waits {:.2} ms or more while fan-outs of the huge one \
          run, which is {share:.1} % of such a fan-out's {:.0} ms.",
-        small.percentile_us(99.0) / 1e3,
-        huge.percentile_us(50.0) / 1e3
-    );
+            small.percentile_us(99.0) / 1e3,
+            huge.percentile_us(50.0) / 1e3
+        )
+    } else {
+        "Too little came of either topic to compare them.".to_owned()
+    };
     findings.plots.push(latency_plot(
         "Latency of the small topic",
         vec![alone.series("alone"), small.series("beside fan-outs"), huge.series("a fan-out")],

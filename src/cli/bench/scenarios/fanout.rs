@@ -141,6 +141,10 @@ fn add_figures(
 fn row(name: &str, each: &Latencies, last: &Latencies) -> Vec<String> {
     let mut row = vec![name.to_owned(), each.count().to_string()];
     row.extend(EACH.iter().map(|&(_, percent)| number(each.percentile_us(percent) / 1e3)));
-    row.extend(LAST.iter().map(|&(_, percent)| number(last.percentile_us(percent) / 1e3)));
+    // Of fewer than a hundred messages the 99th percentile is but the maximum.
+    row.extend(LAST.iter().map(|&(_, percent)| match percent {
+        99.0 if last.count() < 100 => number(f64::NAN),
+        percent => number(last.percentile_us(percent) / 1e3),
+    }));
     row
 }

@@ -80,17 +80,19 @@ pub(super) fn run(arguments: &HerdArguments) -> Result<Findings, String> {
     let memory = watch.map(Watch::stop).unwrap_or_default();
 
     let returned = Returned {
-        seconds: seconds(ledger.ended.saturating_sub(began)),
+        seconds: (ending == Ending::Complete).then(|| seconds(ledger.ended.saturating_sub(began))),
         failed: swarm.tally.failed_connects - before,
         steady,
         peak: memory.iter().map(|&(_, bytes)| bytes).reduce(f64::max),
         missed: ledger.missing().iter().sum(),
         usage,
     };
+    let caught_up = match returned.seconds {
+        Some(seconds) => format!("all had caught up after {seconds:.2} s"),
+        None => "not all have caught up".to_owned(),
+    };
     findings.summary = format!(
-        "{subscribers} subscribers came back at once, {behind} messages behind: all had caught up after \
-         {:.2} s.",
-        returned.seconds
+        "{subscribers} subscribers came back at once, {behind} messages behind: {caught_up}."
     );
     report(&mut findings, &returned, &ledger);
     let points =
@@ -108,7 +110,8 @@ pub(super) fn run(arguments: &HerdArguments) -> Result<Findings, String> {
 
 /// What the return took.
 struct Returned {
-    seconds: f64,
+    /// Until all had caught up, if they have.
+    seconds: Option<f64>,
     failed: u64,
     steady: Option<f64>,
     peak: Option<f64>,
@@ -117,7 +120,8 @@ struct Returned {
 }
 
 fn report(findings: &mut Findings, returned: &Returned, ledger: &Ledger) {
-    findings.figure("caught_up_seconds", "", returned.seconds);
+    let seconds = returned.seconds.unwrap_or(f64::NAN);
+    findings.figure("caught_up_seconds", "", seconds);
     findings.figure("failed_connects", "", returned.failed as f64);
     findings.figure("missed", "", returned.missed as f64);
     findings.figure("deliveries", "", ledger.deliveries() as f64);
@@ -128,7 +132,7 @@ fn report(findings: &mut Findings, returned: &Returned, ledger: &Ledger) {
     }
     let cells = [
         "herd".to_owned(),
-        number(returned.seconds),
+        number(seconds),
         returned.failed.to_string(),
         returned.missed.to_string(),
         megabytes(returned.steady),

@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &IdleArguments) -> Result<Findings, String> {
     }
     let mut findings = None;
     let mut all = Usage { server: Some(0.0), generator: 0.0 };
-    let (mut rows, mut series) = (Vec::new(), Vec::new());
+    let (mut rows, mut series, mut open) = (Vec::new(), Vec::new(), 0);
     for &wire in wires {
         let subject = Subject::start("idle", common, &[])?;
         subject.target.subscribe_address(wire)?;
@@ -38,14 +38,28 @@ pub(super) fn run(arguments: &IdleArguments) -> Result<Findings, String> {
         }
         let one = rest(arguments, &subject, wire)?;
         all = all.plus(one.usage);
-        let (bytes, name) = (one.bytes_each(*few), wire.name());
+        let name = wire.name();
+        let bytes = match one.bytes_each() {
+            Some(bytes) => bytes,
+            None if is_interrupted() => f64::NAN,
+            None => {
+                let (open, faults) = (one.open(), &one.faults);
+                return Err(format!(
+                    "only {open} connections ({wire}) are open, no more than the first few{faults}"
+                ));
+            }
+        };
         let share = one.usage.server.unwrap_or(f64::NAN) / one.rested * 100.0;
         findings.figure("bytes_per_connection", name, bytes);
         findings.figure("cpu_at_rest_percent", name, share);
         rows.push(vec![name.to_owned(), number(bytes), number(share)]);
         if one.lost > 0 {
-            findings.remarks.push(format!("{wire}: {} connections were lost.", one.lost));
+            let (open, faults) = (one.open(), &one.faults);
+            findings.remarks.push(format!(
+                "{wire}: only {open} of {subscribers} connections are open, and measured{faults}."
+            ));
         }
+        open += one.open();
         let points = one.memory.iter().map(|&(count, bytes)| (count as f64, bytes / 1e6));
         series.push(Series { name: name.to_owned(), points: points.collect() });
         if is_interrupted() {
@@ -56,7 +70,7 @@ pub(super) fn run(arguments: &IdleArguments) -> Result<Findings, String> {
     let mut findings = findings.ok_or("give a wire: --wire sse")?;
     findings.condition("connections", format!("{few} to {subscribers} of each wire"));
     findings.condition("rest", format!("{} s, heartbeats and pings included", seconds(*duration)));
-    findings.summary = format!("{subscribers} connections that wait for messages and get none.");
+    findings.summary = format!("{open} connections that wait for messages and get none.");
     findings.tables.push(Table {
         title: "Idle connections".to_owned(),
         columns: ["", "bytes each", "CPU at rest, % of a core"].map(str::to_owned).to_vec(),
@@ -74,22 +88,30 @@ pub(super) fn run(arguments: &IdleArguments) -> Result<Findings, String> {
 
 /// What waiting on one wire took.
 struct Rested {
-    /// Connections and the server's resident bytes.
+    /// Connections that were open, and the server's resident bytes.
     memory: Vec<(usize, f64)>,
     usage: Usage,
     /// Seconds of rest.
     rested: f64,
     lost: usize,
+    /// Why they were lost.
+    faults: String,
 }
 
 impl Rested {
-    /// Bytes for each connection: what those beyond the first `few` added.
-    fn bytes_each(&self, few: usize) -> f64 {
-        let at = |count: usize| self.memory.iter().find(|&&(other, _)| other == count);
-        match (at(few), self.memory.last()) {
-            (Some(&(few, low)), Some(&(many, high))) => (high - low) / (many - few) as f64,
-            _ => f64::NAN,
+    /// Bytes for each connection: what those beyond the first step's added; `None` when there are none.
+    fn bytes_each(&self) -> Option<f64> {
+        match (self.memory.get(1), self.memory.last()) {
+            (Some(&(few, low)), Some(&(many, high))) if many > few => {
+                Some((high - low) / (many - few) as f64)
+            }
+            _ => None,
         }
+    }
+
+    /// Connections that were open in the end.
+    fn open(&self) -> usize {
+        self.memory.last().map_or(0, |&(open, _)| open)
     }
 }
 
@@ -109,12 +131,13 @@ fn rest(arguments: &IdleArguments, subject: &Subject, wire: Wire) -> Result<Rest
         if is_interrupted() {
             break;
         }
-        memory.push((count, process.memory_bytes().unwrap_or(f64::NAN)));
+        memory.push((swarm.tally.open, process.memory_bytes().unwrap_or(f64::NAN)));
     }
     let (meter, began) = (subject.meter(), clock.now());
     while clock.now() < began + duration && !is_interrupted() {
         swarm.turn(&mut ledger, Some((began + duration).min(clock.now() + SECOND)))?;
     }
     let rested = seconds(clock.now() - began);
-    Ok(Rested { memory, usage: meter.used(), rested, lost: swarm.tally.lost })
+    let (lost, faults) = (swarm.tally.lost, swarm.tally.describe_faults());
+    Ok(Rested { memory, usage: meter.used(), rested, lost, faults })
 }

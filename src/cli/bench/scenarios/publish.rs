@@ -50,11 +50,14 @@ pub(super) fn run(arguments: &PublishArguments) -> Result<Findings, String> {
                 count => format!("{} with {count} subscribers", way.name()),
             };
             let ledger = &one.ledger;
-            let (count, rate) = (ledger.measured(), ledger.measured() as f64 / ledger.seconds());
+            let (count, rate) = (ledger.published(), ledger.published() as f64 / ledger.seconds());
             findings.figure("publishes_per_second", &of, rate);
             let cost = one.usage.server.map(|cpu| cpu * 1e6 / count as f64);
             if let Some(cost) = cost {
                 findings.figure("cpu_us_per_publish", &of, cost);
+            }
+            if ledger.refused > 0 {
+                findings.figure("refused", &of, ledger.refused as f64);
             }
             findings.figures.extend(ledger.answers.figures(&of, &EACH));
             let mut row = vec![of.clone(), number(rate)];

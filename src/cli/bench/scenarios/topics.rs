@@ -172,7 +172,7 @@ fn measure(arguments: &TopicsArguments, subject: &Subject, count: u32) -> Result
     Ok(Measured {
         memory,
         began_in,
-        publishes: publishing.measured(),
+        publishes: publishing.published(),
         publishing: published,
         deliveries: ledger.deliveries(),
         delivering: delivered,
