@@ -78,8 +78,8 @@ fn main() {
     arguments.retain(|word| word != "--quick");
     let names = ROWS.map(|(name, _)| name).join(", ");
     if let Some(unknown) = arguments.iter().find(|word| ROWS.iter().all(|(name, _)| name != word)) {
-        println!("there is no row {unknown:?}; there are: {names}");
-        return;
+        eprintln!("there is no row {unknown:?}; there are: {names}");
+        std::process::exit(2);
     }
     let effort = Effort { repeats: if is_quick { 2 } else { 5 }, is_quick };
     let mut lines = Vec::new();

@@ -73,20 +73,26 @@ impl Server {
         Self::start(Who::Floor, pinned(cores, &program).args(["floor-server", wire]))
     }
 
-    /// Starts it and reads the address from its first line.
+    /// Starts it and reads the address from the first line that has one.
     fn start(who: Who, command: &mut Command) -> Self {
+        command.env("RUST_LOG", "info").env("RUST_LOG_STYLE", "never");
         let mut child =
             command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| {
                 panic!("setpriv (of util-linux) cannot be started: {error}")
             });
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
-        let address = address.and_then(|text| text.parse().ok());
-        let Some(address) = address else {
-            let _ = child.kill();
-            panic!("the server did not say where it listens but {line:?}");
+        let parse = |line: &str| line.split("http://").nth(1)?.split('/').next()?.parse().ok();
+        let mut said = String::new();
+        let address = loop {
+            let start = said.len();
+            let length = stderr.read_line(&mut said).unwrap();
+            if let Some(address) = parse(&said[start..]) {
+                break address;
+            }
+            if length == 0 {
+                let _ = child.kill();
+                panic!("the server did not say where it listens but {said:?}");
+            }
         };
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         Self { child, who, address }

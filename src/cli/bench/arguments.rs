@@ -176,7 +176,7 @@ pub(super) struct IdleArguments {
     /// Connections up to which memory is counted
     #[arg(long, short = 'n', value_name = "N", default_value_t = 15_000, value_parser = parse_count)]
     pub(super) subscribers: usize,
-    /// Seconds of rest for each wire; heartbeats come every 15 s, pings every 25 s
+    /// Seconds of rest for each wire; unless told otherwise tidings sends heartbeats every 15 s, pings every 25 s
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
     pub(super) duration: u64,
     #[command(flatten)]

@@ -1,13 +1,13 @@
 //! A herd: all subscribers are cut off at once, miss messages, and come back at once where they were.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::cli::bench::answer::{Answers, Part};
 use crate::cli::bench::arguments::HerdArguments;
-use crate::cli::bench::clock::{MILLISECOND, SECOND, seconds};
+use crate::cli::bench::clock::{Clock, MILLISECOND, SECOND, seconds};
 use crate::cli::bench::feed::{Ending, Feed, connect_all, is_interrupted};
 use crate::cli::bench::findings::{Findings, Series, Table};
 use crate::cli::bench::ledger::Ledger;
@@ -28,6 +28,8 @@ const RETRY: u64 = 200 * MILLISECOND;
 const CATCH_UP_MAX: u64 = 120 * SECOND;
 /// How long the server may take to say where its log ends.
 const CURSOR_WAIT: Duration = Duration::from_secs(10);
+/// Of an event stream that has said a cursor: after so much silence it was the last.
+const CURSOR_SILENCE: Duration = Duration::from_millis(500);
 
 /// Runs it.
 pub(super) fn run(arguments: &HerdArguments) -> Result<Findings, String> {
@@ -184,8 +186,8 @@ fn restart(command: &str, subject: &mut Subject, swarm: &mut Swarm) -> Result<()
     swarm.reconnect_links()
 }
 
-/// The cursor behind the newest message: what an event stream says as `id:`, on whose first lines or events
-/// servers differ; the one that came last within the time of a heartbeat-less stream's opening counts.
+/// The cursor behind the newest message: of a server that does not give it to HEAD, the last `id:` of an event
+/// stream that is read until it is silent.
 fn cursor(target: &Target, topic: &str) -> Result<Option<String>, String> {
     let Ok(address) = target.subscribe_address(Wire::Sse) else { return Ok(None) };
     if let Some(cursor) = head_cursor(target, topic)? {
@@ -193,14 +195,44 @@ fn cursor(target: &Target, topic: &str) -> Result<Option<String>, String> {
     }
     let failed = |error: std::io::Error| format!("cannot ask {address} for a cursor: {error}");
     let mut stream = TcpStream::connect(address).map_err(failed)?;
-    stream.set_read_timeout(Some(CURSOR_WAIT)).map_err(failed)?;
+    stream.set_read_timeout(Some(CURSOR_SILENCE)).map_err(failed)?;
     // From the beginning, so that the newest message is among what comes.
     let resume = Resume::default();
     let request = target.subscribe_request(Wire::Sse, topic, &resume, None);
     stream.write_all(&request).map_err(failed)?;
-    let mut lines = BufReader::new(stream.take(1 << 20)).lines();
-    let id = lines.find_map(|line| line.ok()?.strip_prefix("id:").map(|id| id.trim().to_owned()));
-    Ok(id)
+    Ok(last_id(&mut stream, CURSOR_WAIT))
+}
+
+/// The last `id:` that comes before an end, a silence behind one, an interrupt, or `wait` is over.
+fn last_id(stream: &mut TcpStream, wait: Duration) -> Option<String> {
+    let (clock, mut id) = (Clock::start(), None);
+    let deadline = clock.now() + wait.as_nanos() as u64;
+    let (mut line, mut buffer) = (Vec::new(), [0; 4096]);
+    while clock.now() < deadline && !is_interrupted() {
+        let count = match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                if id.is_some() {
+                    break;
+                }
+                0
+            }
+            Err(_) => break,
+        };
+        for &byte in &buffer[..count] {
+            if byte != b'\n' {
+                line.push(byte);
+                continue;
+            }
+            if let Some(found) = line.strip_prefix(b"id:") {
+                id = Some(String::from_utf8_lossy(found).trim().to_owned());
+            }
+            line.clear();
+        }
+    }
+    id
 }
 
 /// The cursor at the head, of a server that gives it as `ETag` to HEAD.
@@ -223,6 +255,26 @@ fn head_cursor(target: &Target, topic: &str) -> Result<Option<String>, String> {
             }
             Ok(_) if count > 0 => (),
             _ => return Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn the_last_id_counts_and_a_stream_without_one_ends_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        for (said, expected) in [(&b"id: 1\n\nid: 2\n\n"[..], Some("2")), (b"data: x\n\n", None)] {
+            let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            server.write_all(said).unwrap();
+            let id = last_id(&mut stream, Duration::from_millis(200));
+            assert_eq!(id.as_deref(), expected);
         }
     }
 }
