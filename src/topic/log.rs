@@ -283,7 +283,8 @@ impl Log {
         self.retained.as_ref().map_or(0, |retained| retained.entries.len())
     }
 
-    /// Bytes of memory of the messages, their encodings and what was joined of these. A replica's payloads are its owner's.
+    /// Bytes of memory of the messages, their encodings and what was joined of these. A replica's payloads are
+    /// its owner's.
     pub fn memory_bytes(&self) -> usize {
         self.retained.as_ref().map_or(0, |retained| {
             let count = retained.entries.len();
