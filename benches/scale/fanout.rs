@@ -23,7 +23,8 @@ pub(crate) fn rows(effort: &Effort) -> Vec<Line> {
 fn of_wire(effort: &Effort, wire: &str) -> Vec<Line> {
     let flags = flags(wire, SUBSCRIBERS, effort.of(MESSAGES), 1);
     let (mut cpu, mut each, mut last) = (Pairs::default(), Pairs::default(), Pairs::default());
-    for _ in 0..effort.repeats {
+    // These are what a busy machine disturbs most.
+    for _ in 0..effort.repeats * 2 - 1 {
         let floor = measure("fanout", &Server::floor(wire), &flags);
         let own = measure("fanout", &Server::tidings(&[]), &flags);
         let of = |name: &str, pairs: &mut Pairs| {
