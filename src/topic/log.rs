@@ -196,7 +196,7 @@ impl Log {
     }
 
     /// The framed bytes of several messages from `first` on, and how many they are, if somebody asked from the
-    /// same place before: at most `bytes_max` bytes, and [`RUN_BYTES_MAX`]. `None`: they are to be had one by
+    /// same place before: at most `bytes_max` bytes, and 64 KiB. `None`: they are to be had one by
     /// one. What was joined is kept until [`Log::forget_runs`], and so are the encodings that it is made of.
     ///
     /// # Panics

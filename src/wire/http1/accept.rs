@@ -33,7 +33,7 @@ pub fn preferred<'a>(accept: impl Iterator<Item = &'a [u8]>) -> Preference {
     best.0
 }
 
-/// media-range [ weight ]
+/// `media-range [ weight ]` of RFC 9110 §12.5.1.
 fn parse_member(member: &[u8]) -> Option<(Preference, u16)> {
     let mut parts = split_unquoted(member, b';');
     let name = parts.next()?;
