@@ -119,6 +119,11 @@ impl Answers {
             || matches!(&self.stage, Stage::Head(begun) if begun.is_empty())
     }
 
+    /// Whether the answer that has begun is ended by the end of the connection (RFC 9112 §6.3).
+    pub(super) const fn ends_with_connection(&self) -> bool {
+        matches!(&self.stage, Stage::UntilClose)
+    }
+
     fn end(&mut self) -> Part<'static> {
         self.stage = Stage::Head(Vec::new());
         Part::End

@@ -26,19 +26,23 @@ pub(super) fn is_interrupted() -> bool {
     INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
 }
 
-/// Notices Ctrl-C and SIGTERM; a second one ends the process as usual.
+/// Notices Ctrl-C, SIGTERM and SIGHUP; a second one ends the process as usual, and a server of its own with it.
 ///
 /// # Errors
 /// When signals cannot be handled.
 pub(super) fn notice_interrupts() -> Result<(), String> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    use signal_hook::flag::{register, register_conditional_default};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let flag = INTERRUPTED.get_or_init(Arc::default);
-    for signal in [SIGINT, SIGTERM] {
-        register_conditional_default(signal, Arc::clone(flag))
-            .and_then(|_| register(signal, Arc::clone(flag)))
-            .map_err(|error| format!("cannot handle signals: {error}"))?;
-    }
+    let signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]);
+    let mut signals = signals.map_err(|error| format!("cannot handle signals: {error}"))?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if flag.swap(true, Ordering::Relaxed) {
+                super::own_server::kill_all();
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        }
+    });
     Ok(())
 }
 

@@ -15,6 +15,9 @@ use super::publisher::Publisher;
 /// How long a connect may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
+/// Connections in a row that may end without an answer to what was sent.
+const VAIN_MAX: u32 = 5;
+
 /// Makes what reads the answers of a new connection.
 type AnswersOf = fn() -> Answers;
 
@@ -28,6 +31,8 @@ pub(super) struct Link {
     token: Token,
     /// Times that it was made anew.
     reconnects: u32,
+    /// Of these, since the last answer, with requests under way.
+    vain: u32,
 }
 
 impl Link {
@@ -43,7 +48,7 @@ impl Link {
     ) -> Result<Self, String> {
         let stream = connect(registry, token, address)?;
         let publisher = Publisher::new(answers());
-        Ok(Self { stream, publisher, answers, address, token, reconnects: 0 })
+        Ok(Self { stream, publisher, answers, address, token, reconnects: 0, vain: 0 })
     }
 
     pub(super) fn outstanding(&self) -> usize {
@@ -86,7 +91,8 @@ impl Link {
     /// Reads answers into `ledger`.
     ///
     /// # Errors
-    /// When the server answers with something else than HTTP, or cannot be reached again.
+    /// When the server answers with something else than HTTP, ends connections without answers again and
+    /// again, or cannot be reached any more.
     pub(super) fn read(
         &mut self,
         registry: &Registry,
@@ -96,10 +102,18 @@ impl Link {
     ) -> Result<(), String> {
         loop {
             let ends = match self.stream.read(buffer) {
-                Ok(0) => true,
+                Ok(0) => {
+                    if let Some(one) = self.publisher.ended() {
+                        self.vain = 0;
+                        ledger.answered(one.first, one.count, one.sent, clock.now(), one.refusal);
+                    }
+                    true
+                }
                 Ok(count) => {
                     let now = clock.now();
+                    let vain = &mut self.vain;
                     let answers = self.publisher.receive(&buffer[..count], |one| {
+                        *vain = 0;
                         ledger.answered(one.first, one.count, one.sent, now, one.refusal);
                     });
                     answers.map_err(|fault| format!("publishes {fault}"))?
@@ -109,6 +123,13 @@ impl Link {
                 Err(_) => true,
             };
             if ends {
+                self.vain += u32::from(self.outstanding() > 0);
+                if self.vain > VAIN_MAX {
+                    return Err(format!(
+                        "{} ended {} connections in a row without an answer to a publish",
+                        self.address, self.vain
+                    ));
+                }
                 self.reconnect(registry)?;
             }
         }

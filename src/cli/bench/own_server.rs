@@ -1,9 +1,23 @@
 //! A server of our own to measure: `tidings serve`, in a process of its own, for as long as it is needed.
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::clock::{Clock, SECOND};
+use super::feed::is_interrupted;
+
+/// How long it may take to say where it listens.
+const START_MAX: u64 = 10 * SECOND;
+/// How often an interrupt is looked for meanwhile.
+const START_LOOK: Duration = Duration::from_millis(50);
+
+/// Those that run, for an end of this process in which nothing is dropped.
+static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
 
 /// What it is told beside what the scenario and the user want: nothing that a generator does may meet a
 /// limit that is there for strangers.
@@ -23,8 +37,22 @@ const FLAGS: [&str; 10] = [
 /// A running server; it is ended with this value.
 #[derive(Debug)]
 pub(super) struct OwnServer {
-    child: Child,
+    child: Arc<Mutex<Child>>,
+    id: u32,
     url: String,
+}
+
+/// Kills all that run: this process ends at once.
+pub(super) fn kill_all() {
+    for child in lock(&RUNNING).iter() {
+        // It may have ended by itself.
+        let _ = lock(child).kill();
+    }
+}
+
+/// What is guarded is whole at any time.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl OwnServer {
@@ -55,8 +83,10 @@ impl OwnServer {
             None => format!("cannot start {name}: {error}"),
         })?;
         let stderr = child.stderr.take().ok_or("the server has no standard error")?;
-        let mut server = Self { child, url: String::new() };
-        server.url = read_url(stderr)?;
+        let (id, child) = (child.id(), Arc::new(Mutex::new(child)));
+        lock(&RUNNING).push(Arc::clone(&child));
+        let mut server = Self { child, id, url: String::new() };
+        server.url = read_url(stderr, START_MAX)?;
         Ok(server)
     }
 
@@ -66,34 +96,51 @@ impl OwnServer {
     }
 
     /// Its process.
-    pub(super) fn id(&self) -> u32 {
-        self.child.id()
+    pub(super) const fn id(&self) -> u32 {
+        self.id
     }
 }
 
 impl Drop for OwnServer {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let mut child = lock(&self.child);
+        let _ = child.kill();
+        let _ = child.wait();
+        drop(child);
+        lock(&RUNNING).retain(|other| !Arc::ptr_eq(other, &self.child));
     }
 }
 
 /// The URL in the first line that has one; what is said later is read and dropped, so that the pipe does not
 /// fill up.
-fn read_url(stderr: ChildStderr) -> Result<String, String> {
-    let mut lines = BufReader::new(stderr);
-    let mut said = String::new();
-    loop {
-        let start = said.len();
-        if lines.read_line(&mut said).map_err(|error| error.to_string())? == 0 {
-            return Err(format!("the server did not start: {}", said.trim()));
+fn read_url(stderr: ChildStderr, wait: u64) -> Result<String, String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+            // Once the URL is known nobody wants it.
+            let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
         }
-        if let Some(url) = parse_url(&said[start..]) {
-            std::thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
-            return Ok(url);
+    });
+    let (clock, mut said) = (Clock::start(), String::new());
+    let deadline = clock.now() + wait;
+    while clock.now() < deadline {
+        if is_interrupted() {
+            return Err("interrupted before the server had started".to_owned());
+        }
+        match lines.recv_timeout(START_LOOK) {
+            Ok(line) => match parse_url(&line) {
+                Some(url) => return Ok(url),
+                None => said = format!("{said}{line}\n"),
+            },
+            Err(RecvTimeoutError::Timeout) => (),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(format!("the server did not start: {}", said.trim()));
+            }
         }
     }
+    let seconds = wait / SECOND;
+    Err(format!("the server did not say within {seconds} s where it listens: {}", said.trim()))
 }
 
 /// The URL behind `listening on`, without the slash at its end.
@@ -113,6 +160,15 @@ mod tests {
             "[2026-01-01T00:00:00Z INFO  tidings] listening on http://127.0.0.1:4711/ with 2";
         assert_eq!(parse_url(line).as_deref(), Some("http://127.0.0.1:4711"));
         assert_eq!(parse_url("[WARN] something else"), None);
+    }
+
+    #[test]
+    fn a_program_that_says_nothing_is_not_waited_for_for_ever() {
+        let mut child = Command::new("sleep").arg("60").stderr(Stdio::piped()).spawn().unwrap();
+        let url = read_url(child.stderr.take().unwrap(), SECOND / 5);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(url.unwrap_err().contains("did not say"));
     }
 
     #[test]

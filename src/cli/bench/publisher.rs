@@ -122,12 +122,7 @@ impl Publisher {
                         && body.windows(8).any(|window| window == b"\"error\":");
                 }
                 Part::End => {
-                    let request = self.waiting.pop_front().ok_or(Fault::NotHttp)?;
-                    self.start += request.length;
-                    let Request { first, count, sent, .. } = request;
-                    let is_good = matches!(self.status, 200..=299) && !self.has_error;
-                    let refusal = (!is_good).then_some(self.status);
-                    answered(Answered { first, count, sent, refusal });
+                    answered(self.answered().ok_or(Fault::NotHttp)?);
                     if self.closes {
                         return Ok(true);
                     }
@@ -135,6 +130,19 @@ impl Publisher {
             }
         }
         Ok(false)
+    }
+
+    /// The connection has ended: the request whose answer ends with it, if one does.
+    pub(super) fn ended(&mut self) -> Option<Answered> {
+        if self.answers.ends_with_connection() { self.answered() } else { None }
+    }
+
+    /// The answer to the oldest request is whole.
+    fn answered(&mut self) -> Option<Answered> {
+        let Request { first, count, sent, length } = self.waiting.pop_front()?;
+        self.start += length;
+        let is_good = matches!(self.status, 200..=299) && !self.has_error;
+        Some(Answered { first, count, sent, refusal: (!is_good).then_some(self.status) })
     }
 }
 
@@ -188,6 +196,17 @@ mod tests {
         publisher.wrote(3);
         publisher.push(2, 1, 2, |out| out.extend_from_slice(b"three"));
         assert_eq!(publisher.unwritten(), b"three");
+    }
+
+    #[test]
+    fn an_answer_without_a_length_ends_with_the_connection() {
+        let mut publisher = publisher(&[(0, 1, b"one"), (1, 1, b"two")]);
+        let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok";
+        assert_eq!(receive(&mut publisher, answer), (vec![], false));
+        assert_eq!(publisher.ended().map(|one| (one.first, one.refusal)), Some((0, None)));
+        publisher.reconnect(Answers::new());
+        assert_eq!(publisher.unwritten(), b"two");
+        assert_eq!(publisher.ended(), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::own_server::OwnServer;
 use super::process::Process;
 use super::show::Progress;
 use super::swarm::Swarm;
-use super::target::{Target, Template};
+use super::target::{Preset, Target, Template};
 use super::topics::Topics;
 use super::wire::Wire;
 
@@ -54,12 +54,18 @@ impl Subject {
         let preset = arguments.target;
         let has_urls = !arguments.subscribe_url.is_empty() || arguments.publish_url.is_some();
         if arguments.url.is_none() && !has_urls {
+            if preset != Preset::Tidings {
+                return Err(
+                    "--target says what runs at a URL: give it by --url http://…".to_owned()
+                );
+            }
             return Self::start_own(arguments, flags, progress);
         }
-        if !arguments.server_flag.is_empty() || arguments.server_cpus.is_some() {
+        let has_flags = !arguments.server_flag.is_empty() || arguments.server_cpus.is_some();
+        if has_flags || arguments.server.is_some() {
             return Err(
-                "--server-flag and --server-cpus are for a server that is started; this one \
-                        runs already"
+                "--server, --server-flag and --server-cpus are for a server that is started; \
+                        this one runs already: leave them out, or the URLs"
                     .to_owned(),
             );
         }
@@ -73,6 +79,9 @@ impl Subject {
         }
         if let Some(url) = &arguments.publish_url {
             target.publish_at(Template::parse(url)?);
+        }
+        if !matches!(what, "idle" | "connect") {
+            target.publish_address()?;
         }
         target.connecting_max = arguments.connecting;
         let process = arguments.server_pid.map(Process::family).transpose()?;
