@@ -1,7 +1,7 @@
 //! How long a small topic waits while a large one is being sent.
 
 use super::Effort;
-use super::generator::measure_preferring_second;
+use super::generator::measure_preferring_small;
 use super::line::{Line, Mark};
 use super::server::Server;
 
@@ -16,7 +16,7 @@ pub(crate) fn rows(effort: &Effort) -> Vec<Line> {
     for _ in 0..effort.of(REPEATS) {
         let server = Server::tidings(&[]);
         let flags = format!("--subscribers {SUBSCRIBERS} --duration {}", effort.of(SECONDS));
-        let found = measure_preferring_second("fairness", &server, &flags);
+        let found = measure_preferring_small("fairness", &server, &flags);
         share.push(found.figure("small_p99_share_percent", ""));
         wait.push(found.figure("small_p99_us", "") / 1e3);
     }

@@ -1,5 +1,6 @@
 //! The load generator, `tidings bench`, in a process and on a core of its own, and what it found.
 
+use std::fs::DirEntry;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,20 +19,23 @@ pub(crate) fn measure(scenario: &str, server: &Server, flags: &str) -> Found {
     wait(start(scenario, server, flags), scenario, server)
 }
 
-/// The same, and as soon as it has a second thread, that one goes before all others: with one core for both,
-/// what the second measures would else be how long it waits for the first. Who may not have that (it needs
+/// The same, and as soon as it has a thread for the small topic, that one goes before all others: with one core
+/// for both, what it measures would else be how long it waits for the other. Who may not have that (it needs
 /// root) is told by the generator how late it was.
-pub(crate) fn measure_preferring_second(scenario: &str, server: &Server, flags: &str) -> Found {
+pub(crate) fn measure_preferring_small(scenario: &str, server: &Server, flags: &str) -> Found {
     let mut generator = start(scenario, server, flags);
     let id = generator.id().to_string();
-    let second = || {
+    let small = || {
         let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
-        threads.map(|thread| thread.file_name()).find(|thread| *thread != *id)
+        let name = |thread: &DirEntry| std::fs::read_to_string(thread.path().join("comm"));
+        let mut found =
+            threads.filter(|thread| name(thread).is_ok_and(|name| name == "small-topic\n"));
+        found.next().map(|thread| thread.file_name())
     };
     while generator.try_wait().unwrap().is_none() {
-        if let Some(second) = second() {
+        if let Some(small) = small() {
             let mut command = Command::new("chrt");
-            let done = command.args(["--rr", "--pid", "1"]).arg(second).output().unwrap();
+            let done = command.args(["--rr", "--pid", "1"]).arg(small).output().unwrap();
             if !done.status.success() {
                 eprintln!("{scenario}: {}", String::from_utf8_lossy(&done.stderr).trim());
             }

@@ -26,6 +26,8 @@ use super::{describe_pace, latency_plot, number};
 
 /// How long the small topic is measured while nothing else happens.
 const ALONE: u64 = 2 * SECOND;
+/// The name of the thread of the small topic: whoever knows it can have it run first.
+const SMALL_THREAD: &str = "small-topic";
 
 /// Runs it.
 pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
@@ -58,7 +60,10 @@ pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
     let huge_is_over = Arc::new(AtomicBool::new(false));
     let ((small, ending), usage) = thread::scope(|scope| {
         let beside = Beside { ready, go: wait, is_over: Arc::clone(&huge_is_over) };
-        let thread = scope.spawn(|| small_topic(arguments, &subject, clock, Some(beside)));
+        let thread = thread::Builder::new()
+            .name(SMALL_THREAD.to_owned())
+            .spawn_scoped(scope, || small_topic(arguments, &subject, clock, Some(beside)))
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
         // An error shows in what it returns.
         let _ = is_ready.recv();
         if !machine::yield_to_other_threads() {
