@@ -2,12 +2,14 @@
 
 use std::sync::atomic::AtomicU64;
 
+use crate::problem_kind::ProblemKind;
+
 /// Lines of the process's log that could not be written: the one number that no worker owns.
 pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Counters since the start, and gauges of what there is now. All gauges of a server without
 /// connections are exactly 0.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Counters {
     /// Connections accepted, or handed over from another worker.
     pub connections_opened: u64,
@@ -15,8 +17,8 @@ pub struct Counters {
     pub connections_closed: [u64; CloseReason::COUNT],
     /// Requests whose head was read whole.
     pub requests: u64,
-    /// Refusals, by hundreds of the status: 4xx, 5xx.
-    pub refusals: [u64; 2],
+    /// Refusals, by [`ProblemKind`].
+    pub refusals: [u64; ProblemKind::COUNT],
     /// Messages that clients of this worker published.
     pub published: u64,
     /// Messages queued for clients.
@@ -152,6 +154,29 @@ impl CloseReason {
     /// The label in logs and metrics.
     pub const fn label(self) -> &'static str {
         Self::ALL[self as usize].1
+    }
+}
+
+impl Default for Counters {
+    /// Zeros, of which the library makes no array that long.
+    fn default() -> Self {
+        Self {
+            connections_opened: 0,
+            connections_closed: [0; CloseReason::COUNT],
+            requests: 0,
+            refusals: [0; ProblemKind::COUNT],
+            published: 0,
+            delivered: 0,
+            gaps: 0,
+            bytes_read: 0,
+            bytes_written: 0,
+            writes: 0,
+            ticks: 0,
+            restarts: 0,
+            subscriptions: [0; Wire::COUNT],
+            body_bytes: 0,
+            outbox_bytes: 0,
+        }
     }
 }
 

@@ -207,10 +207,12 @@ impl Connection {
             match (&label, verdict) {
                 (Label::Raw, Ok(_)) => context.counters.published += 1,
                 (Label::Raw, Err(problem)) if problem.is_temporary() => {
+                    context.counters.count_refusal(&problem);
                     let reason = "no memory or topic left for now, or the topic's worker failed";
                     self.close_websocket(context, CloseCode::TRY_AGAIN_LATER, reason);
                 }
-                (Label::Raw, Err(_)) => {
+                (Label::Raw, Err(problem)) => {
+                    context.counters.count_refusal(&problem);
                     self.close_websocket(context, CloseCode::TOO_BIG, "larger than a topic may be");
                 }
                 (Label::Command { request, topic }, Ok(position)) => {

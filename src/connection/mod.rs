@@ -45,7 +45,7 @@ pub use self::page::metrics_text;
 use self::batch::Batch;
 use self::poll::Poll;
 use self::publish::{Awaiting, Upload};
-use self::request::TOO_SLOW;
+use self::request::HEAD_TOO_SLOW;
 use self::route::Exchange;
 use self::stream::Stream;
 use self::websocket::WebSocket;
@@ -288,7 +288,7 @@ impl Connection {
         }
         match &self.phase {
             Phase::Head { began: true, .. } => {
-                self.refuse_and_close(context, Exchange::UNKNOWN, &TOO_SLOW);
+                self.refuse_and_close(context, Exchange::UNKNOWN, &HEAD_TOO_SLOW);
                 self.phase = Phase::Flushing(CloseReason::HeadTimeout);
             }
             Phase::Head { .. } if self.requests == 0 => {

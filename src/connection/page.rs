@@ -9,6 +9,7 @@ use super::problem::DRAINING;
 use super::respond;
 use super::route::{Exchange, Page};
 use crate::counters::{CloseReason, Counters, HubGauges, LOG_LINES_DROPPED, Wire};
+use crate::problem_kind::ProblemKind;
 use crate::topic::Topics;
 use crate::wire::http1::Status;
 
@@ -33,6 +34,10 @@ impl Connection {
             }
             Page::Ready => (Status::OK, text, "ready\n"),
             Page::Metrics => return,
+            // Shown by whoever reads Markdown, and as text by everybody else.
+            Page::Errors => {
+                (Status::OK, "text/markdown; charset=utf-8", include_str!("../../docs/errors.md"))
+            }
             Page::Index => {
                 (Status::OK, "text/html; charset=utf-8", include_str!("../page/index.html"))
             }
@@ -110,9 +115,12 @@ pub fn metrics_text(counters: &Counters, gauges: &HubGauges, connections: &[u64]
         .map(|((_, label), &value)| (format!("{{reason=\"{label}\"}}"), value))
         .collect();
     family("connections_closed_total", "counter", "Connections ended.", &closed);
-    let refusals = [("4xx", counters.refusals[0]), ("5xx", counters.refusals[1])]
-        .map(|(class, value)| (format!("{{status=\"{class}\"}}"), value));
-    family("refusals_total", "counter", "Refusals, by class of their status.", &refusals);
+    let refusals: Vec<_> = ProblemKind::ALL
+        .iter()
+        .zip(&counters.refusals)
+        .map(|(kind, &value)| (format!("{{reason=\"{}\"}}", kind.slug()), value))
+        .collect();
+    family("refusals_total", "counter", "Refusals (docs/errors.md).", &refusals);
     let subscriptions: Vec<_> = Wire::ALL
         .iter()
         .zip(&counters.subscriptions)

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::problem::Problem;
-use super::request::TOO_SLOW;
 use super::respond;
 use super::route::{Exchange, Publish, Route};
 use super::{Connection, Phase};
 use crate::counters::CloseReason;
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX, TRAILERS_MAX};
+use crate::problem_kind::ProblemKind;
 use crate::time::Instant;
 use crate::topic::{Message, Outcome, Publishing, Refusal, Ticket, TopicName, Topics};
 use crate::wire::envelope::Object;
-use crate::wire::http1::{BodyLimits, BodyReader, Framing, Status};
+use crate::wire::http1::{BodyError, BodyLimits, BodyReader, Framing, Status};
 
 /// A request whose body is being read.
 #[derive(Debug)]
@@ -88,13 +88,17 @@ impl Connection {
             // RFC 9110 §8.6: without either field there is no body, and whoever publishes forgot it.
             Framing::None => {
                 let problem = Problem::new(
-                    Status::LENGTH_REQUIRED,
-                    "A publish has a Content-Length (0 for an empty payload) or Transfer-Encoding: chunked.",
+                    ProblemKind::LengthRequired,
+                    "The publish has neither Content-Length (0 for an empty payload) nor Transfer-Encoding: chunked.",
                 );
                 return self.refuse(context, exchange, &problem);
             }
             Framing::Length(length) if length > most => {
-                return self.refuse_and_close(context, exchange, &TOO_LARGE);
+                return self.refuse_and_close(
+                    context,
+                    exchange,
+                    &Problem::from(BodyError::TooLarge),
+                );
             }
             Framing::Length(length) if length > context.topics.memory_left() as u64 => {
                 let problem = Problem::from(Refusal::MemoryUsedUp);
@@ -115,7 +119,7 @@ impl Connection {
     ) {
         let most = context.config.limits.drop_bytes_max as u64;
         if matches!(framing, Framing::Length(length) if length > most) {
-            return self.refuse_and_close(context, exchange, &TOO_LARGE);
+            return self.refuse_and_close(context, exchange, &UNWANTED_TOO_LARGE);
         }
         self.begin_upload(context, exchange, Purpose::Drop(route), framing, most);
     }
@@ -151,8 +155,12 @@ impl Connection {
             Ok(used) => used,
             Err(error) => {
                 let exchange = upload.exchange;
+                let problem = match (&upload.purpose, error) {
+                    (Purpose::Drop(_), BodyError::TooLarge) => UNWANTED_TOO_LARGE,
+                    _ => Problem::from(error),
+                };
                 self.end_phase(context);
-                self.refuse_and_close(context, exchange, &Problem::from(error));
+                self.refuse_and_close(context, exchange, &problem);
                 return 0;
             }
         };
@@ -285,9 +293,15 @@ impl Connection {
     }
 }
 
-const TOO_LARGE: Problem = Problem::new(
-    Status::CONTENT_TOO_LARGE,
-    "The body is larger than this server takes (--body-bytes-max, or --drop-bytes-max where no body is needed).",
+/// A body that came too slowly.
+const TOO_SLOW: Problem = Problem::new(
+    ProblemKind::BodyTooSlow,
+    "The body came more slowly than {limit} bytes per second (--body-rate-min, after --body-grace). Send it again, faster.",
+);
+
+const UNWANTED_TOO_LARGE: Problem = Problem::new(
+    ProblemKind::UnwantedBodyTooLarge,
+    "The request needs no body, and has one of more than {limit} bytes (--drop-bytes-max). Leave it out.",
 );
 
 #[cfg(test)]

@@ -5,11 +5,10 @@ use super::route::{self, Exchange, Grant, Page, ReadWire, Route};
 use super::{Connection, Context, Phase, Surplus, respond};
 use crate::counters::CloseReason;
 use crate::fuse::Place;
+use crate::problem_kind::ProblemKind;
 use crate::time::Instant;
 use crate::topic::Topics;
-use crate::wire::http1::{
-    Framing, Head, HeadLimits, HeadSearch, Method, Status, Version, parse_head,
-};
+use crate::wire::http1::{Framing, Head, HeadLimits, HeadSearch, Method, Version, parse_head};
 
 /// What one step of parsing came to.
 enum Step {
@@ -20,15 +19,15 @@ enum Step {
 }
 
 /// Reading begins too often.
-pub(super) const TOO_FAST: Problem = Problem::for_now(
-    Status::TOO_MANY_REQUESTS,
-    "Too many reads from this address in a second. Wait for messages (?wait=, a stream), or come back later.",
+pub(super) const TOO_FAST: Problem = Problem::new(
+    ProblemKind::TooManyReads,
+    "This address began to read more than {limit} topics in a second (--reads-per-second). Wait for messages (?wait=, a stream), or come back later.",
 );
 
-/// What did not arrive in time.
-pub(super) const TOO_SLOW: Problem = Problem::new(
-    Status::REQUEST_TIMEOUT,
-    "The request did not arrive in time. Send it again, faster.",
+/// A head that did not arrive in time.
+pub(super) const HEAD_TOO_SLOW: Problem = Problem::new(
+    ProblemKind::HeadTooSlow,
+    "The request line and the fields were not here {limit} seconds after their first byte (--head-time). Send them at once.",
 );
 
 impl Connection {
@@ -161,7 +160,10 @@ impl Connection {
             (Route::Batch, framing) => self.begin_batch(context, exchange, framing),
             (Route::WebSocket(_), Framing::Length(1..) | Framing::Chunked) => {
                 // What follows the head would be a body to one reader and frames to another.
-                let problem = Problem::bad_request("An opening handshake has no body.");
+                let problem = Problem::new(
+                    ProblemKind::WebSocketWithBody,
+                    "The opening handshake announces a body, and none can follow it. Leave out Content-Length and Transfer-Encoding.",
+                );
                 self.refuse_and_close(context, exchange, &problem);
             }
             (route, Framing::None | Framing::Length(0)) => self.carry_out(context, exchange, route),
@@ -216,14 +218,14 @@ impl Connection {
         framing: Framing,
     ) {
         let problem = if self.surplus == Surplus::Address {
-            Problem::for_now(
-                Status::TOO_MANY_REQUESTS,
-                "Too many connections from this address. Close some, or come back later.",
+            Problem::new(
+                ProblemKind::TooManyConnectionsFromAddress,
+                "This address has {limit} connections, as many as it may (--connections-per-address). Close some, or come back later.",
             )
         } else {
-            Problem::for_now(
-                Status::UNAVAILABLE,
-                "The server has as many connections as it may. Come back later.",
+            Problem::new(
+                ProblemKind::TooManyConnections,
+                "The server has {limit} connections, as many as it may (--connections-max). Come back later.",
             )
         };
         exchange.persistent = false;
@@ -247,7 +249,9 @@ impl Connection {
     ) {
         match route {
             Route::Read(read) => self.refuse_read(context, exchange, read.wire, problem),
-            Route::WebSocket(handshake) => self.refuse_websocket(context, exchange, &handshake),
+            Route::WebSocket(handshake) => {
+                self.refuse_websocket(context, exchange, &handshake, problem);
+            }
             _ => self.refuse(context, exchange, problem),
         }
     }

@@ -1,13 +1,14 @@
 //! A request head turned into what is asked: which topics, which wire, from where, in what form.
 
 use crate::config::{Config, Origins};
+use crate::problem_kind::{FieldName, Parameter, Part, ProblemKind};
 use crate::topic::{EventName, IdempotencyKey, Start, TopicName};
 use crate::wire::http1::{
-    Head, Method, Preference, Query, Status, Version, percent_decode, prefer_wait, preferred,
+    Head, Method, Preference, Query, Version, percent_decode, prefer_wait, preferred,
 };
 use crate::wire::websocket::{accept_key, check_version, offers_subprotocol};
 
-use super::problem::{Hint, Problem};
+use super::problem::Problem;
 
 const TOPIC_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 const TOPICS_METHODS: &str = "POST, OPTIONS";
@@ -141,6 +142,8 @@ pub(super) enum Page {
     Ready,
     /// `/metrics`
     Metrics,
+    /// `/errors`
+    Errors,
     /// `/`
     Index,
     /// `/page.js`
@@ -171,8 +174,8 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
     match head.method {
         Method::Unknown | Method::Connect => {
             return Err(Problem::new(
-                Status::NOT_IMPLEMENTED,
-                "This server does not know the method. Methods are case-sensitive, see docs/protocol.md.",
+                ProblemKind::UnknownMethod,
+                "The method of the request is not known here. Methods are case-sensitive: GET, HEAD, POST, PUT, DELETE, OPTIONS.",
             ));
         }
         Method::Options if head.path == "*" => return Ok(Route::Options(TOPIC_METHODS)),
@@ -186,14 +189,15 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
         "/healthz" => Page::Health,
         "/readyz" => Page::Ready,
         "/metrics" => Page::Metrics,
+        "/errors" => Page::Errors,
         "/" => Page::Index,
         "/page.js" => Page::Script,
         "/page.css" => Page::Style,
         "/tidings.js" => Page::Client,
         _ => {
             return Err(Problem::new(
-                Status::NOT_FOUND,
-                "There is nothing here. Topics are at /topics/NAME, see docs/protocol.md.",
+                ProblemKind::NoSuchResource,
+                "There is nothing at the path of the request. Topics are at /topics/NAME.",
             ));
         }
     };
@@ -208,8 +212,8 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
 fn topic_route(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route, Problem> {
     if segment.contains('/') {
         return Err(Problem::new(
-            Status::NOT_FOUND,
-            "A topic is one path segment. Write a slash in its name as %2F.",
+            ProblemKind::SlashInTopic,
+            "The path has a slash behind the topic's name. Write a slash in a name as %2F.",
         ));
     }
     match head.method {
@@ -242,18 +246,21 @@ fn topics_route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
             });
             if !media.is_some_and(|media| media.eq_ignore_ascii_case(b"application/x-ndjson")) {
                 return Err(Problem::new(
-                    Status::UNSUPPORTED_MEDIA_TYPE,
-                    "A batch has Content-Type: application/x-ndjson. To publish one message, POST it to /topics/NAME.",
-                ));
+                    ProblemKind::BatchContentType,
+                    "The field {part} of a batch is not application/x-ndjson. To publish one message, POST it to /topics/NAME.",
+                )
+                .about_field(FieldName::ContentType));
             }
             Ok(Route::Batch)
         }
         Method::Get if head.upgrades_to_websocket => {
             let query = Query::parse(head.query)?;
             match handshake(head, &query, Vec::new())? {
-                Route::WebSocket(handshake) if !handshake.json => Err(Problem::bad_request(
-                    "A WebSocket without a topic needs the subprotocol tidings.json.",
-                )),
+                Route::WebSocket(handshake) if !handshake.json => Err(Problem::new(
+                    ProblemKind::WebSocketWithoutTopic,
+                    "The path names no topic, and the field {part} does not offer tidings.json, which can name one later.",
+                )
+                .about_field(FieldName::SecWebSocketProtocol)),
                 route => Ok(route),
             }
         }
@@ -267,7 +274,10 @@ fn topics_route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
 
 fn parse_topic(segment: &str) -> Result<TopicName, Problem> {
     if segment.contains(',') {
-        return Err(Problem::bad_request("Name one topic: several can only be read together."));
+        return Err(Problem::new(
+            ProblemKind::OneTopicOnly,
+            "The path names several topics, which can only be read together. Name one.",
+        ));
     }
     Ok(TopicName::parse(&percent_decode(segment)?)?)
 }
@@ -281,8 +291,9 @@ fn parse_topics(segment: &str, config: &Config) -> Result<Vec<TopicName>, Proble
     topics.sort_unstable();
     topics.dedup();
     if topics.len() > usize::from(config.limits.topics_per_connection) {
-        return Err(Problem::bad_request(
-            "Too many topics for one connection. Use fewer, or several connections.",
+        return Err(Problem::new(
+            ProblemKind::TooManyTopics,
+            "The path names more than {limit} topics (--topics-per-connection). Name fewer, or use several connections.",
         ));
     }
     Ok(topics)
@@ -304,9 +315,15 @@ fn read(
     let default = if wire == ReadWire::ShortPoll { Start::Earliest } else { Start::Latest };
     let start = start(head, query, default)?;
     if start == Start::Unknown && wire == ReadWire::ShortPoll {
-        return Err(Problem::bad_request(
-            "The cursor is malformed. Give back what the server gave, or earliest, or latest.",
-        ));
+        let part = match given_cursor(head, query) {
+            Some((CursorSource::LastEventId, _)) => Part::Field(FieldName::LastEventId),
+            _ => Part::Parameter(Parameter::After),
+        };
+        return Err(Problem::new(
+            ProblemKind::MalformedCursor,
+            "What {part} says is no cursor. Give back what the server gave, or earliest, or latest.",
+        )
+        .about(part));
     }
     Ok(Route::Read(Read { topics, start, wire }))
 }
@@ -314,9 +331,13 @@ fn read(
 fn poll_wire(head: &Head<'_>, config: &Config, query: &Query<'_>) -> Result<ReadWire, Problem> {
     let (seconds, applied) = match query.value("wait") {
         Some(text) => {
-            let seconds = parse_number(text).ok_or(Problem::bad_request(
-                "wait is a whole number of seconds, such as ?wait=25.",
-            ))?;
+            let seconds = parse_number(text).ok_or(
+                Problem::new(
+                    ProblemKind::MalformedWait,
+                    "The parameter {part} is not a whole number of seconds, such as ?wait=25.",
+                )
+                .about(Part::Parameter(Parameter::Wait)),
+            )?;
             (seconds.min(u64::from(WAIT_SECONDS_MAX)), None)
         }
         None => match prefer_wait(head.list("prefer")) {
@@ -328,13 +349,24 @@ fn poll_wire(head: &Head<'_>, config: &Config, query: &Query<'_>) -> Result<Read
     Ok(ReadWire::LongPoll { wait_ms, applied })
 }
 
+/// Who said where to begin, of those that must say it well.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum CursorSource {
+    LastEventId,
+    After,
+}
+
+/// The cursor that counts before all others, as it was given.
+fn given_cursor<'a>(head: &Head<'a>, query: &'a Query<'_>) -> Option<(CursorSource, &'a [u8])> {
+    let field = head.field("last-event-id").filter(|value| !value.is_empty());
+    field
+        .map(|value| (CursorSource::LastEventId, value))
+        .or_else(|| query.value("after").map(|text| (CursorSource::After, text.as_bytes())))
+}
+
 /// Where to begin (docs/protocol.md 3.3). A malformed cursor is [`Start::Unknown`].
 fn start(head: &Head<'_>, query: &Query<'_>, default: Start) -> Result<Start, Problem> {
-    let given = head
-        .field("last-event-id")
-        .filter(|value| !value.is_empty())
-        .or_else(|| query.value("after").map(str::as_bytes));
-    if let Some(text) = given {
+    if let Some((_, text)) = given_cursor(head, query) {
         return Ok(Start::parse(text).unwrap_or(Start::Unknown));
     }
     let tag = head.field("if-none-match").and_then(|value| {
@@ -346,9 +378,13 @@ fn start(head: &Head<'_>, query: &Query<'_>, default: Start) -> Result<Start, Pr
     }
     match query.value("last") {
         None => Ok(default),
-        Some(text) => parse_number(text)
-            .map(Start::Last)
-            .ok_or(Problem::bad_request("last is a whole number of messages, such as ?last=10.")),
+        Some(text) => parse_number(text).map(Start::Last).ok_or(
+            Problem::new(
+                ProblemKind::MalformedLast,
+                "The parameter {part} is not a whole number of messages, such as ?last=10.",
+            )
+            .about(Part::Parameter(Parameter::Last)),
+        ),
     }
 }
 
@@ -364,8 +400,16 @@ fn publish(head: &Head<'_>, segment: &str) -> Result<Route, Problem> {
     check_content_encoding(head)?;
     let topic = parse_topic(segment)?;
     let query = Query::parse(head.query)?;
-    let event = head.field("event-type").or_else(|| query.value("event").map(str::as_bytes));
-    let event = event.map(EventName::parse).transpose()?;
+    let event = match (head.field("event-type"), query.value("event")) {
+        (Some(name), _) => Some((name, Part::Field(FieldName::EventType))),
+        (None, Some(name)) => Some((name.as_bytes(), Part::Parameter(Parameter::Event))),
+        (None, None) => None,
+    };
+    let event = event
+        .map(|(name, part)| {
+            EventName::parse(name).map_err(|error| Problem::from(error).about(part))
+        })
+        .transpose()?;
     let key = head.field("idempotency-key").map(IdempotencyKey::parse).transpose()?;
     let content_type = head.field("content-type").map(Box::from);
     Ok(Route::Publish(Box::new(Publish { topic, content_type, event, key })))
@@ -374,9 +418,10 @@ fn publish(head: &Head<'_>, segment: &str) -> Result<Route, Problem> {
 fn check_content_encoding(head: &Head<'_>) -> Result<(), Problem> {
     match head.field("content-encoding") {
         Some(coding) if !coding.eq_ignore_ascii_case(b"identity") => Err(Problem::new(
-            Status::UNSUPPORTED_MEDIA_TYPE,
-            "Compressed bodies are not taken. Send the body without Content-Encoding.",
-        )),
+            ProblemKind::CompressedBody,
+            "The field {part} says that the body is compressed, and such are not taken. Send it as it is, without the field.",
+        )
+        .about_field(FieldName::ContentEncoding)),
         _ => Ok(()),
     }
 }
@@ -404,11 +449,11 @@ fn grant(head: &Head<'_>, config: &Config) -> Result<Grant, Problem> {
     }
 }
 
-const FOREIGN_ORIGIN: Problem = Problem {
-    status: Status::FORBIDDEN,
-    detail: "Pages of this origin may not talk to this server. Its operator can allow it with --allow-origin.",
-    hint: Hint::None,
-};
+const FOREIGN_ORIGIN: Problem = Problem::new(
+    ProblemKind::ForeignOrigin,
+    "The field {part} names neither this server nor an origin that it allows. Its operator can allow it with --allow-origin.",
+)
+.about_field(FieldName::Origin);
 
 /// Digits only: `str::parse` would take a plus sign.
 fn parse_number(text: &str) -> Option<u64> {

@@ -28,6 +28,7 @@ mod negotiation;
 mod origins;
 mod other_methods;
 mod pages;
+mod problems;
 mod publishing;
 mod refusals;
 mod short_poll;

@@ -2,7 +2,8 @@
 
 use crate::support::*;
 
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
+    ("/errors", "text/markdown"),
     ("/healthz", "text/plain"),
     ("/readyz", "text/plain"),
     ("/metrics", "text/plain; version=0.0.4"),
