@@ -1,5 +1,7 @@
 //! What one page says of another is true: every link inside the project leads to a file, and to a heading of it.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -133,7 +135,8 @@ fn every_page_that_the_sources_cite_is_there() {
 
 #[test]
 fn anchors_are_those_of_headings_outside_of_code() {
-    let page = "# One\n## Two, and `three`!\n```sh\n# no heading\n```\n## One\n#hashtag\n### é_-x\n";
+    let page =
+        "# One\n## Two, and `three`!\n```sh\n# no heading\n```\n## One\n#hashtag\n### é_-x\n";
     let expected = ["one", "two-and-three", "one-1", "é_-x"].map(str::to_owned);
     assert_eq!(anchors(page), BTreeSet::from(expected));
 }
