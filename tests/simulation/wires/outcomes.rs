@@ -119,11 +119,7 @@ mod tests {
         panic_of(|| drop(deleted(br#"{"topic":"a","cursor":"f-0","id":"e-1"}"#)));
         panic_of(|| drop(batch_line(r#"{"line":1,"topic":"a"}"#)));
         panic_of(|| drop(batch_line(r#"{"line":0,"topic":"a","id":"e-1"}"#)));
-        panic_of(|| {
-            drop(refused(
-                400,
-                br#"{"type":"/errors#no-such-topic","title":"t","status":404,"detail":"d"}"#,
-            ))
-        });
+        let other = br#"{"type":"/errors#no-such-topic","title":"t","status":404,"detail":"d"}"#;
+        panic_of(|| drop(refused(400, other)));
     }
 }
