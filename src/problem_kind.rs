@@ -185,6 +185,8 @@ kinds! {
     MalformedRequestMember = 400 "malformed-request-member" "The member request is malformed";
     /// `encoding` is not `base64`, or `data` not encoded so.
     MalformedBase64 = 400 "malformed-base64" "The data is not base64";
+    /// What is to be explained is no `message/http`.
+    ExplainContentType = 415 "explain-content-type" "What is to be explained is message/http";
 
     /// More than `--reads-per-second`.
     TooManyReads = 429 "too-many-reads" "Too many topics begun to be read from this address";

@@ -1,4 +1,4 @@
-//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings bench`.
+//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings explain`, `tidings bench`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -17,6 +17,7 @@ mod base_url;
 pub mod bench;
 mod coming_back;
 mod event_stream;
+pub mod explain;
 #[cfg(any(test, fuzzing))]
 pub use self::event_stream::fuzz::fuzz_event_stream;
 mod http;
@@ -36,6 +37,7 @@ Examples:
   tidings subscribe news                    wait for what is published to `news`
   tidings publish news 'hello'              publish one message to it
   tail -f app.log | tidings publish logs --lines
+  tidings explain http://127.0.0.1:8080/topics/news -H 'Origin: https://example.org'
 
 Without a subcommand the flags are those of `tidings serve`.
 `tidings SUBCOMMAND --help` shows flags and examples of each.";
@@ -58,6 +60,8 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Wait on topics and print what is published to them
     Subscribe(subscribe::SubscribeArguments),
+    /// Ask a running server what it would do with a request, and why
+    Explain(explain::ExplainArguments),
     /// Measure this server, or another one
     Bench(bench::BenchArguments),
 }
@@ -71,6 +75,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

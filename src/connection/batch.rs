@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::pending::{Pending, Ready, Verdict};
 use super::problem::Problem;
-use super::publish::body_limits;
+use super::publish::{LENGTH_REQUIRED, body_limits};
 use super::respond;
 use super::route::Exchange;
 use super::{Connection, Phase};
@@ -134,11 +134,7 @@ impl Connection {
         framing: Framing,
     ) {
         if framing == Framing::None {
-            let problem = Problem::new(
-                ProblemKind::LengthRequired,
-                "The batch has neither Content-Length nor, to go on as long as it likes, Transfer-Encoding: chunked.",
-            );
-            return self.refuse(context, exchange, &problem);
+            return self.refuse(context, exchange, &LENGTH_REQUIRED);
         }
         if exchange.expects_continue {
             self.outbox.push_static(b"HTTP/1.1 100 Continue\r\n\r\n");

@@ -23,6 +23,7 @@ mod batch;
 mod command;
 mod context;
 mod ending;
+mod explain;
 mod frames;
 mod page;
 mod pending;
@@ -40,6 +41,8 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 
 pub use self::context::Context;
+#[cfg(any(test, fuzzing))]
+pub use self::explain::fuzz_explain;
 pub use self::page::metrics_text;
 
 use self::batch::Batch;

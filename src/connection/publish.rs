@@ -13,7 +13,7 @@ use crate::problem_kind::ProblemKind;
 use crate::time::Instant;
 use crate::topic::{Message, Outcome, Publishing, Refusal, Ticket, TopicName, Topics};
 use crate::wire::envelope::Object;
-use crate::wire::http1::{BodyError, BodyLimits, BodyReader, Framing, Status};
+use crate::wire::http1::{BodyError, BodyLimits, BodyReader, Framing, HeadError, Status};
 
 /// A request whose body is being read.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ enum Purpose {
     Publish(Publish),
     /// It is dropped; then this is carried out.
     Drop(Route),
+    /// It is a request that is to be explained.
+    Explain,
 }
 
 /// A publish or deletion whose outcome is not known yet.
@@ -84,27 +86,8 @@ impl Connection {
         framing: Framing,
     ) {
         let most = context.config.limits.body_bytes_max as u64;
-        match framing {
-            // RFC 9110 §8.6: without either field there is no body, and whoever publishes forgot it.
-            Framing::None => {
-                let problem = Problem::new(
-                    ProblemKind::LengthRequired,
-                    "The publish has neither Content-Length (0 for an empty payload) nor Transfer-Encoding: chunked.",
-                );
-                return self.refuse(context, exchange, &problem);
-            }
-            Framing::Length(length) if length > most => {
-                return self.refuse_and_close(
-                    context,
-                    exchange,
-                    &Problem::from(BodyError::TooLarge),
-                );
-            }
-            Framing::Length(length) if length > context.topics.memory_left() as u64 => {
-                let problem = Problem::from(Refusal::MemoryUsedUp);
-                return self.refuse_and_close(context, exchange, &problem);
-            }
-            Framing::Length(_) | Framing::Chunked => (),
+        if let Err(problem) = check_publish(framing, most, context.topics.memory_left() as u64) {
+            return self.refuse_request(context, exchange, framing, &problem);
         }
         self.begin_upload(context, exchange, Purpose::Publish(publish), framing, most);
     }
@@ -118,10 +101,27 @@ impl Connection {
         framing: Framing,
     ) {
         let most = context.config.limits.drop_bytes_max as u64;
-        if matches!(framing, Framing::Length(length) if length > most) {
-            return self.refuse_and_close(context, exchange, &UNWANTED_TOO_LARGE);
+        if let Err(problem) = check_drop(framing, most) {
+            return self.refuse_request(context, exchange, framing, &problem);
         }
         self.begin_upload(context, exchange, Purpose::Drop(route), framing, most);
+    }
+
+    /// Reads a request that is to be explained.
+    pub(super) fn begin_explain<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        framing: Framing,
+    ) {
+        let most = context.config.limits.head_bytes_max as u64;
+        match framing {
+            Framing::None => self.refuse(context, exchange, &LENGTH_REQUIRED),
+            Framing::Length(length) if length > most => {
+                self.refuse_and_close(context, exchange, &Problem::from(HeadError::HeadTooLarge));
+            }
+            _ => self.begin_upload(context, exchange, Purpose::Explain, framing, most),
+        }
     }
 
     fn begin_upload<T: Topics>(
@@ -157,6 +157,9 @@ impl Connection {
                 let exchange = upload.exchange;
                 let problem = match (&upload.purpose, error) {
                     (Purpose::Drop(_), BodyError::TooLarge) => UNWANTED_TOO_LARGE,
+                    (Purpose::Explain, BodyError::TooLarge) => {
+                        Problem::from(HeadError::HeadTooLarge)
+                    }
                     _ => Problem::from(error),
                 };
                 self.end_phase(context);
@@ -189,6 +192,7 @@ impl Connection {
         let Upload { exchange, purpose, payload, .. } = *upload;
         let publish = match purpose {
             Purpose::Drop(route) => return self.carry_out(context, exchange, route),
+            Purpose::Explain => return self.explain(context, exchange, &payload),
             Purpose::Publish(publish) => publish,
         };
         let Publish { topic, content_type, event, key } = publish;
@@ -292,6 +296,36 @@ impl Connection {
         }
     }
 }
+
+/// Whether a publish whose body is announced so may begin, with so many bytes of memory left.
+pub(super) fn check_publish(
+    framing: Framing,
+    bytes_max: u64,
+    memory_left: u64,
+) -> Result<(), Problem> {
+    match framing {
+        // RFC 9110 §8.6: without either field there is no body, and whoever publishes forgot it.
+        Framing::None => Err(LENGTH_REQUIRED),
+        Framing::Length(length) if length > bytes_max => Err(Problem::from(BodyError::TooLarge)),
+        Framing::Length(length) if length > memory_left => {
+            Err(Problem::from(Refusal::MemoryUsedUp))
+        }
+        Framing::Length(_) | Framing::Chunked => Ok(()),
+    }
+}
+
+/// Whether a body that nobody needs, announced so, is read and dropped.
+pub(super) fn check_drop(framing: Framing, bytes_max: u64) -> Result<(), Problem> {
+    match framing {
+        Framing::Length(length) if length > bytes_max => Err(UNWANTED_TOO_LARGE),
+        _ => Ok(()),
+    }
+}
+
+pub(super) const LENGTH_REQUIRED: Problem = Problem::new(
+    ProblemKind::LengthRequired,
+    "The request has neither Content-Length (0 for an empty body) nor Transfer-Encoding: chunked, and needs a body.",
+);
 
 /// A body that came too slowly.
 const TOO_SLOW: Problem = Problem::new(

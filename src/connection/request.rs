@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use super::route::{self, Exchange, Grant, Page, ReadWire, Route};
 use super::{Connection, Context, Phase, Surplus, respond};
+use crate::config::Config;
 use crate::counters::CloseReason;
 use crate::fuse::Place;
 use crate::problem_kind::ProblemKind;
@@ -22,6 +23,12 @@ enum Step {
 pub(super) const TOO_FAST: Problem = Problem::new(
     ProblemKind::TooManyReads,
     "This address began to read more than {limit} topics in a second (--reads-per-second). Wait for messages (?wait=, a stream), or come back later.",
+);
+
+/// A handshake with a body.
+pub(super) const WEBSOCKET_WITH_BODY: Problem = Problem::new(
+    ProblemKind::WebSocketWithBody,
+    "The opening handshake announces a body, and none can follow it. Leave out Content-Length and Transfer-Encoding.",
 );
 
 /// A head that did not arrive in time.
@@ -110,11 +117,7 @@ impl Connection {
         if input.is_empty() || self.outbox.cost_bytes() >= context.outbox_bytes_max {
             return Step::Wait;
         }
-        let limits = HeadLimits {
-            head_bytes_max: context.config.limits.head_bytes_max,
-            target_bytes_max: context.config.limits.target_bytes_max,
-            fields_max: usize::from(context.config.limits.fields_max),
-        };
+        let limits = head_limits(context.config);
         let found = match search.find_end(input, &limits) {
             Ok(None) => return Step::Wait,
             Ok(Some(length)) => parse_head(&input[..length], &limits).map(|head| (length, head)),
@@ -158,13 +161,10 @@ impl Connection {
                 self.begin_publish(context, exchange, *publish, framing);
             }
             (Route::Batch, framing) => self.begin_batch(context, exchange, framing),
+            (Route::Explain, framing) => self.begin_explain(context, exchange, framing),
             (Route::WebSocket(_), Framing::Length(1..) | Framing::Chunked) => {
                 // What follows the head would be a body to one reader and frames to another.
-                let problem = Problem::new(
-                    ProblemKind::WebSocketWithBody,
-                    "The opening handshake announces a body, and none can follow it. Leave out Content-Length and Transfer-Encoding.",
-                );
-                self.refuse_and_close(context, exchange, &problem);
+                self.refuse_and_close(context, exchange, &WEBSOCKET_WITH_BODY);
             }
             (route, Framing::None | Framing::Length(0)) => self.carry_out(context, exchange, route),
             (route, framing) => self.begin_drop(context, exchange, route, framing),
@@ -205,7 +205,9 @@ impl Connection {
                 context.metrics_wanted.push(context.key);
             }
             Route::Page(page) => self.answer_page(context, exchange, page),
-            Route::Publish(_) | Route::Batch => unreachable!("they have bodies, see begin"),
+            Route::Publish(_) | Route::Batch | Route::Explain => {
+                unreachable!("they have bodies, see begin")
+            }
         }
     }
 
@@ -328,6 +330,15 @@ impl Connection {
             *began = true;
             self.deadline = context.now.instant + context.config.limits.head_ms;
         }
+    }
+}
+
+/// The bounds of a head.
+pub(super) fn head_limits(config: &Config) -> HeadLimits {
+    HeadLimits {
+        head_bytes_max: config.limits.head_bytes_max,
+        target_bytes_max: config.limits.target_bytes_max,
+        fields_max: usize::from(config.limits.fields_max),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::problem::Problem;
 use super::route::{Exchange, Grant};
-use crate::config::Origins;
+use crate::config::{Config, Origins};
 use crate::problem_kind::ProblemKind;
 use crate::topic::Topics;
 use crate::wire::http1::{ResponseHead, Status};
@@ -22,18 +22,22 @@ pub(super) fn begin_head<'a, T: Topics>(
         (true, true) => head = head.field("Connection", "keep-alive"),
         (true, false) => (),
     }
-    let origin = match (exchange.grant, &context.config.origins) {
+    match allowed_origin(exchange.grant, context.config) {
+        Some(origin) => head
+            .field("Access-Control-Allow-Origin", origin)
+            .field("Access-Control-Expose-Headers", "ETag, Retry-After"),
+        None => head,
+    }
+}
+
+/// The origin that a client is told may read the answer.
+pub(super) fn allowed_origin(grant: Grant, config: &Config) -> Option<&str> {
+    match (grant, &config.origins) {
         (Grant::Any, _) => Some("*"),
         (Grant::Listed(index), Origins::Listed(list)) => {
             list.get(usize::from(index)).map(String::as_str)
         }
         _ => None,
-    };
-    match origin {
-        Some(origin) => head
-            .field("Access-Control-Allow-Origin", origin)
-            .field("Access-Control-Expose-Headers", "ETag, Retry-After"),
-        None => head,
     }
 }
 

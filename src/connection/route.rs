@@ -57,6 +57,8 @@ pub(super) enum Route {
     Batch,
     /// Empty a topic.
     Delete(TopicName),
+    /// Say what would be done with the request in the body.
+    Explain,
     /// Say which methods there are.
     Options(&'static str),
     /// A resource of the server's own.
@@ -163,7 +165,7 @@ pub(super) fn exchange(head: &Head<'_>, config: &Config) -> Result<Exchange, Pro
         expects_continue: head.expects_continue,
         grant: Grant::Silent,
     };
-    if head.path.starts_with("/topics") {
+    if head.path.starts_with("/topics") || head.path == "/explain" {
         exchange.grant = grant(head, config)?;
     }
     Ok(exchange)
@@ -183,6 +185,13 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
     }
     if let Some(segment) = head.path.strip_prefix("/topics/") {
         return topic_route(head, config, segment);
+    }
+    if head.path == "/explain" {
+        return match head.method {
+            Method::Post => explain_route(head),
+            Method::Options => Ok(Route::Options(TOPICS_METHODS)),
+            _ => Err(Problem::method(TOPICS_METHODS)),
+        };
     }
     let page = match head.path {
         "/topics" => return topics_route(head, config),
@@ -235,16 +244,33 @@ fn topic_route(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route,
     }
 }
 
+/// `/explain`
+fn explain_route(head: &Head<'_>) -> Result<Route, Problem> {
+    check_content_encoding(head)?;
+    if has_media_type(head, b"message/http") {
+        return Ok(Route::Explain);
+    }
+    Err(Problem::new(
+        ProblemKind::ExplainContentType,
+        "The field {part} is not message/http. Send the head of the request that is to be explained, as tidings explain does.",
+    )
+    .about_field(FieldName::ContentType))
+}
+
+/// Whether the content type, parameters aside, is this one.
+fn has_media_type(head: &Head<'_>, wanted: &[u8]) -> bool {
+    head.field("content-type").is_some_and(|value| {
+        let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+        value[..end].trim_ascii_end().eq_ignore_ascii_case(wanted)
+    })
+}
+
 /// `/topics`
 fn topics_route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
     match head.method {
         Method::Post => {
             check_content_encoding(head)?;
-            let media = head.field("content-type").map(|value| {
-                let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
-                value[..end].trim_ascii_end()
-            });
-            if !media.is_some_and(|media| media.eq_ignore_ascii_case(b"application/x-ndjson")) {
+            if !has_media_type(head, b"application/x-ndjson") {
                 return Err(Problem::new(
                     ProblemKind::BatchContentType,
                     "The field {part} of a batch is not application/x-ndjson. To publish one message, POST it to /topics/NAME.",
@@ -313,10 +339,10 @@ fn read(
         Preference::Json => poll_wire(head, config, query)?,
     };
     let default = if wire == ReadWire::ShortPoll { Start::Earliest } else { Start::Latest };
-    let start = start(head, query, default)?;
+    let (source, start) = start(head, query, default)?;
     if start == Start::Unknown && wire == ReadWire::ShortPoll {
-        let part = match given_cursor(head, query) {
-            Some((CursorSource::LastEventId, _)) => Part::Field(FieldName::LastEventId),
+        let part = match source {
+            StartSource::LastEventId => Part::Field(FieldName::LastEventId),
             _ => Part::Parameter(Parameter::After),
         };
         return Err(Problem::new(
@@ -349,42 +375,48 @@ fn poll_wire(head: &Head<'_>, config: &Config, query: &Query<'_>) -> Result<Read
     Ok(ReadWire::LongPoll { wait_ms, applied })
 }
 
-/// Who said where to begin, of those that must say it well.
+/// What says where to begin. The first that is present counts (docs/protocol.md 3.3).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum CursorSource {
+pub(super) enum StartSource {
     LastEventId,
     After,
+    IfNoneMatch,
+    Last,
+    /// None of them: where the way of waiting begins by itself.
+    Wire,
 }
 
-/// The cursor that counts before all others, as it was given.
-fn given_cursor<'a>(head: &Head<'a>, query: &'a Query<'_>) -> Option<(CursorSource, &'a [u8])> {
-    let field = head.field("last-event-id").filter(|value| !value.is_empty());
-    field
-        .map(|value| (CursorSource::LastEventId, value))
-        .or_else(|| query.value("after").map(|text| (CursorSource::After, text.as_bytes())))
-}
-
-/// Where to begin (docs/protocol.md 3.3). A malformed cursor is [`Start::Unknown`].
-fn start(head: &Head<'_>, query: &Query<'_>, default: Start) -> Result<Start, Problem> {
-    if let Some((_, text)) = given_cursor(head, query) {
-        return Ok(Start::parse(text).unwrap_or(Start::Unknown));
+/// Where to begin, and what says so. A malformed cursor is [`Start::Unknown`].
+pub(super) fn start(
+    head: &Head<'_>,
+    query: &Query<'_>,
+    default: Start,
+) -> Result<(StartSource, Start), Problem> {
+    let parse = |text| Start::parse(text).unwrap_or(Start::Unknown);
+    if let Some(text) = head.field("last-event-id").filter(|value| !value.is_empty()) {
+        return Ok((StartSource::LastEventId, parse(text)));
+    }
+    if let Some(text) = query.value("after") {
+        return Ok((StartSource::After, parse(text.as_bytes())));
     }
     let tag = head.field("if-none-match").and_then(|value| {
         let tag = value.strip_prefix(b"W/").unwrap_or(value);
         Start::parse(tag.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()
     });
     if let Some(start @ Start::After(_)) = tag {
-        return Ok(start);
+        return Ok((StartSource::IfNoneMatch, start));
     }
     match query.value("last") {
-        None => Ok(default),
-        Some(text) => parse_number(text).map(Start::Last).ok_or(
-            Problem::new(
-                ProblemKind::MalformedLast,
-                "The parameter {part} is not a whole number of messages, such as ?last=10.",
+        None => Ok((StartSource::Wire, default)),
+        Some(text) => {
+            parse_number(text).map(|count| (StartSource::Last, Start::Last(count))).ok_or(
+                Problem::new(
+                    ProblemKind::MalformedLast,
+                    "The parameter {part} is not a whole number of messages, such as ?last=10.",
+                )
+                .about(Part::Parameter(Parameter::Last)),
             )
-            .about(Part::Parameter(Parameter::Last)),
-        ),
+        }
     }
 }
 
@@ -392,7 +424,7 @@ fn handshake(head: &Head<'_>, query: &Query<'_>, topics: Vec<TopicName>) -> Resu
     check_version(head.field("sec-websocket-version"))?;
     let key = head.field("sec-websocket-key").unwrap_or_default();
     let json = offers_subprotocol(head.list("sec-websocket-protocol"), "tidings.json")?;
-    let (accept, start) = (accept_key(key)?, start(head, query, Start::Latest)?);
+    let (accept, start) = (accept_key(key)?, start(head, query, Start::Latest)?.1);
     Ok(Route::WebSocket(Box::new(Handshake { topics, start, accept, json })))
 }
 

@@ -42,8 +42,8 @@ use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
 use crate::topic::{
-    Encoded, Epoch, Format, IdempotencyKey, Log, Message, Outcome, Position, Publishing, Reach,
-    Refusal, Retention, Ticket, TopicId, TopicName, Topics, View,
+    Encoded, Epoch, Format, Glimpse, IdempotencyKey, Log, Message, Outcome, Position, Publishing,
+    Reach, Refusal, Retention, Ticket, TopicId, TopicName, Topics, View,
 };
 
 /// All topics that one worker owns or follows.
@@ -458,6 +458,16 @@ impl Topics for Hub {
         if entry.seats.is_empty() {
             entry.used_at = now.instant;
             self.arm(topic.0);
+        }
+    }
+
+    fn look(&self, topic: &TopicName) -> Glimpse {
+        match self.slot_of(topic).map(|slot| self.view(TopicId(slot))) {
+            Some(View::Live(log)) => {
+                Glimpse::There { reach: log.reach(), first_seq: log.first_seq() }
+            }
+            None if self.owner_of(topic) == self.worker => Glimpse::Unused,
+            Some(View::Syncing | View::Refused(_)) | None => Glimpse::Elsewhere,
         }
     }
 

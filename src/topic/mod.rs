@@ -21,4 +21,4 @@ pub use message::{EventName, IdempotencyKey, Kind, Message, MessageError};
 pub use name::fuzz_target;
 pub use name::{NAME_BYTES_MAX, NameError, TopicName};
 pub use subscription::{Due, Edge};
-pub use topics::{Outcome, Publishing, Refusal, Ticket, TopicId, Topics, View};
+pub use topics::{Glimpse, Outcome, Publishing, Refusal, Ticket, TopicId, Topics, View};

@@ -65,6 +65,22 @@ pub enum View<'a> {
     Live(&'a Log),
 }
 
+/// What a worker knows of a topic that nobody need have used.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Glimpse {
+    /// It is there.
+    There {
+        /// How far its log is.
+        reach: Reach,
+        /// The oldest message retained, or the next one if there is none.
+        first_seq: u64,
+    },
+    /// It has not begun, or was forgotten.
+    Unused,
+    /// Another worker sequences it, which knows.
+    Elsewhere,
+}
+
 /// The topics of a worker.
 pub trait Topics {
     /// Publishes. `ticket` names the answer if it comes later.
@@ -91,6 +107,9 @@ pub trait Topics {
 
     /// Ends a subscription.
     fn unsubscribe(&mut self, now: Now, topic: TopicId, seat: u32);
+
+    /// What this worker knows of a topic, without beginning it.
+    fn look(&self, topic: &TopicName) -> Glimpse;
 
     /// Bytes of memory that messages and bodies under way may still use.
     fn memory_left(&self) -> usize;

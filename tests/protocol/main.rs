@@ -18,6 +18,7 @@ mod coming_back;
 mod cursors;
 mod drain;
 mod event_stream;
+mod explaining;
 mod gaps;
 mod http1;
 mod limits_and_deadlines;

@@ -79,6 +79,11 @@ impl<'a> Head<'a> {
         values(&self.fields, name)
     }
 
+    /// How many fields there are.
+    pub fn fields_count(&self) -> usize {
+        self.fields.len()
+    }
+
     /// The members of the comma-separated list (RFC 9110 §5.6.1) that all fields of that name make
     /// up, without white space around them; empty ones are skipped. A comma in a quoted string is
     /// no comma.
