@@ -1,15 +1,23 @@
 //! What the operator chose, as plain values.
 
+mod topics;
+
+pub use self::topics::{Publishers, RuleId, Scope, TopicRule, TopicRules, TopicSettings};
+
 use crate::fuse::Fuse;
 use crate::limits::{Budgets, Limits};
 
 /// Everything that a worker needs to know about how it is run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Origins that are allowed beside the server's own.
     pub origins: Origins,
     /// Every bound.
     pub limits: Limits,
+    /// What is different for some topics.
+    pub topics: TopicRules,
+    /// Whether the page at `/` is served.
+    pub page: bool,
     /// Connections on the whole server, settled from the flag and the descriptor limit.
     pub connections_max: usize,
     /// Worker threads, at least 1.
@@ -18,6 +26,22 @@ pub struct Config {
     pub budgets: Budgets,
     /// Makes a worker panic, in tests. No flag sets it.
     pub fuse: Fuse,
+}
+
+impl Default for Config {
+    /// What the flags' defaults make, but for what depends on the machine, which is 0.
+    fn default() -> Self {
+        Self {
+            origins: Origins::default(),
+            limits: Limits::default(),
+            topics: TopicRules::default(),
+            page: true,
+            connections_max: 0,
+            workers: 0,
+            budgets: Budgets::DEFAULT,
+            fuse: Fuse::default(),
+        }
+    }
 }
 
 /// Which foreign origins may talk to this server (docs/protocol.md 14).

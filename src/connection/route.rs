@@ -151,6 +151,13 @@ pub(super) enum Page {
     Client,
 }
 
+impl Page {
+    /// Whether it is part of the page that shows the server at work.
+    const fn is_show(self) -> bool {
+        matches!(self, Self::Index | Self::Script | Self::Style)
+    }
+}
+
 /// What the answer needs to know, whatever is asked.
 pub(super) fn exchange(head: &Head<'_>, config: &Config) -> Result<Exchange, Problem> {
     let mut exchange = Exchange {
@@ -197,6 +204,9 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
             ));
         }
     };
+    if page.is_show() && !config.page {
+        return Err(NO_PAGE);
+    }
     match head.method {
         Method::Get | Method::Head => Ok(Route::Page(page)),
         Method::Options => Ok(Route::Options(PAGE_METHODS)),
@@ -409,6 +419,11 @@ const FOREIGN_ORIGIN: Problem = Problem {
     detail: "Pages of this origin may not talk to this server. Its operator can allow it with --allow-origin.",
     hint: Hint::None,
 };
+
+const NO_PAGE: Problem = Problem::new(
+    Status::NOT_FOUND,
+    "This server does not serve the page: its operator has turned it off (--no-page). Topics are at /topics/NAME, the browser client at /tidings.js.",
+);
 
 /// Digits only: `str::parse` would take a plus sign.
 fn parse_number(text: &str) -> Option<u64> {
