@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -235,7 +236,7 @@ fn configure(settings: &Settings, descriptors: u64) -> Result<Config, String> {
     } else {
         Origins::Listed(allow_origin)
     };
-    let topics = TopicRules::new(&settings.topics, &limits);
+    let topics = Arc::new(TopicRules::new(settings.topics.clone()));
     let (page, budgets, fuse) = (!no_page, Budgets::DEFAULT, Fuse::default());
     Ok(Config { origins, limits, topics, page, connections_max, workers, budgets, fuse })
 }
