@@ -20,6 +20,7 @@
 //! cursor and what its outbox holds, which is bounded.
 
 mod batch;
+mod browser_client;
 mod command;
 mod context;
 mod ending;
