@@ -87,6 +87,8 @@ kinds! {
     MethodNotAllowed = 405 "method-not-allowed" "This path has other methods";
     /// A path that is none of ours.
     NoSuchResource = 404 "no-such-resource" "There is nothing at this path";
+    /// A path of the page, which is turned off.
+    PageTurnedOff = 404 "page-turned-off" "The page is turned off";
     /// An origin that `--allow-origin` does not name.
     ForeignOrigin = 403 "foreign-origin" "Pages of this origin may not talk to this server";
 
@@ -106,6 +108,8 @@ kinds! {
     OneTopicOnly = 400 "one-topic-only" "Only reading takes several topics";
     /// More than `--topics-per-connection`.
     TooManyTopics = 400 "too-many-topics" "Too many topics for one connection";
+    /// No client may publish to the topic, or delete it.
+    PublishingClosed = 403 "publishing-closed" "Clients may not publish to this topic";
     /// A topic that has not begun is to be deleted.
     NoSuchTopic = 404 "no-such-topic" "There is no such topic";
 
@@ -141,6 +145,8 @@ kinds! {
     UnwantedBodyTooLarge = 413 "unwanted-body-too-large" "A body that is not needed is too large";
     /// The message alone is larger than `--log-bytes`.
     LargerThanLog = 413 "larger-than-log" "The message is larger than its topic may be";
+    /// The message is larger than `message-bytes-max` of its topic.
+    TooLargeForTopic = 413 "too-large-for-topic" "The message is larger than its topic takes";
     /// Slower than `--body-rate-min` after `--body-grace`.
     BodyTooSlow = 408 "body-too-slow" "The body came too slowly";
     /// The chunks of a body are not well formed.

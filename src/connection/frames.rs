@@ -7,7 +7,9 @@ use super::context::Context;
 use super::pending::Ready;
 use super::{Connection, Phase};
 use crate::counters::CloseReason;
+use crate::problem_kind::ProblemKind;
 use crate::topic::{Message, Outcome, Topics};
+
 use crate::wire::websocket::{
     CloseCode, Incoming, MessageLimits, Opcode, encode_close, encode_frame,
 };
@@ -157,6 +159,11 @@ impl Connection {
         let time_ms = context.now.wall_ms;
         if let Ok(message) = Message::new(payload, Some(content_type), None, time_ms) {
             let ready = Ready { topic, message: Arc::new(message), key: None };
+            if let Err(problem) = ready.admit(context.config) {
+                let pending = &mut websocket.traffic.get_or_insert_default().pending;
+                pending.refuse(Label::Raw, problem);
+                return self.report_publishes(context);
+            }
             self.publish_from_websocket(context, ready, Label::Raw);
         }
     }
@@ -211,6 +218,11 @@ impl Connection {
                     let reason = "no memory or topic left for now, or the topic's worker failed";
                     self.close_websocket(context, CloseCode::TRY_AGAIN_LATER, reason);
                 }
+                (Label::Raw, Err(problem)) if problem.kind == ProblemKind::PublishingClosed => {
+                    context.counters.count_refusal(&problem);
+                    let reason = "no client may publish to this topic";
+                    self.close_websocket(context, CloseCode::POLICY, reason);
+                }
                 (Label::Raw, Err(problem)) => {
                     context.counters.count_refusal(&problem);
                     self.close_websocket(context, CloseCode::TOO_BIG, "larger than a topic may be");
@@ -221,7 +233,8 @@ impl Connection {
                         object.string("topic", topic.as_str()).string("id", &position.text())
                     });
                 }
-                (Label::Command { request, .. }, Err(problem)) => {
+                (Label::Command { request, topic }, Err(problem)) => {
+                    let problem = problem.for_topic(context.config, topic);
                     self.send_error(context, request.as_deref(), &problem);
                 }
             }

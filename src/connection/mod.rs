@@ -19,7 +19,9 @@
 //! Invariant: the outbox is refilled only when a turn comes; a connection that cannot write costs its
 //! cursor and what its outbox holds, which is bounded.
 
+mod admission;
 mod batch;
+mod browser_client;
 mod command;
 mod context;
 mod ending;

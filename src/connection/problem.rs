@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::limits::BATCH_ERRORS_MAX;
 use crate::problem_kind::{FieldName, Member, Part, ProblemKind};
-use crate::topic::{MessageError, NAME_BYTES_MAX, NameError, Refusal};
+use crate::topic::{MessageError, NAME_BYTES_MAX, NameError, Refusal, TopicName};
 use crate::wire::command::CommandError;
 use crate::wire::envelope::Object;
 use crate::wire::http1::{BodyError, HeadError, QUERY_PAIRS_MAX, Status, TargetError};
@@ -22,6 +22,8 @@ pub(super) struct Problem {
     pub part: Option<Part>,
     /// The methods that the path has, for `Allow`.
     pub allow: Option<&'static str>,
+    /// The bound that was reached, where it is not the server's own for this kind, which 0 stands for.
+    pub limit: u32,
 }
 
 /// The server goes away.
@@ -33,7 +35,7 @@ pub(super) const DRAINING: Problem = Problem::new(
 impl Problem {
     /// A refusal that is about no part with a name.
     pub(super) const fn new(kind: ProblemKind, detail: &'static str) -> Self {
-        Self { kind, detail, part: None, allow: None }
+        Self { kind, detail, part: None, allow: None, limit: 0 }
     }
 
     /// The same, about this part.
@@ -44,6 +46,20 @@ impl Problem {
     /// The same, about this field.
     pub(super) const fn about_field(self, field: FieldName) -> Self {
         self.about(Part::Field(field))
+    }
+
+    /// The same, with a bound of its own.
+    pub(super) fn with_limit(self, limit: usize) -> Self {
+        Self { limit: u32::try_from(limit).unwrap_or(u32::MAX), ..self }
+    }
+
+    /// The same of this topic, whose log may be bounded otherwise than others.
+    pub(super) fn for_topic(self, config: &Config, topic: &TopicName) -> Self {
+        let rule = &config.topics.all()[config.topics.find(topic.as_str()).index()];
+        match (self.kind, rule.log_bytes) {
+            (ProblemKind::LargerThanLog, Some(most)) => self.with_limit(most),
+            _ => self,
+        }
     }
 
     /// The path has other methods.
@@ -93,7 +109,10 @@ impl Problem {
     }
 
     fn encode_members<'a>(&self, config: &Config, object: Object<'a>) -> Object<'a> {
-        let limit = limit(self.kind, config);
+        let limit = match self.limit {
+            0 => limit(self.kind, config),
+            limit => Some(limit.to_string()),
+        };
         let mut object = object
             .string("title", self.kind.title())
             .integer("status", u64::from(self.kind.status_code()))
@@ -222,7 +241,7 @@ impl From<Refusal> for Problem {
             ),
             Refusal::LargerThanLog => (
                 ProblemKind::LargerThanLog,
-                "The message is larger than all messages of a topic may be together, {limit} bytes (--log-bytes). Send less.",
+                "The message is larger than all messages of a topic may be together, {limit} bytes (--log-bytes, or log-bytes in a [[topic]]). Send less.",
             ),
             Refusal::NoSuchTopic => (
                 ProblemKind::NoSuchTopic,

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::admission::admit;
 use super::context::Context;
 use super::problem::Problem;
 use super::respond;
 use super::route::{Exchange, Publish, Route};
 use super::{Connection, Phase};
+use crate::config::Config;
 use crate::counters::CloseReason;
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX, TRAILERS_MAX};
 use crate::problem_kind::ProblemKind;
@@ -85,8 +87,11 @@ impl Connection {
         publish: Publish,
         framing: Framing,
     ) {
-        let most = context.config.limits.body_bytes_max as u64;
-        if let Err(problem) = check_publish(framing, most, context.topics.memory_left() as u64) {
+        let rule = context.config.topics.admission(publish.topic.as_str());
+        let server = context.config.limits.body_bytes_max;
+        let most = rule.message_bytes_max.unwrap_or(server) as u64;
+        let memory_left = context.topics.memory_left() as u64;
+        if let Err(problem) = check_publish(framing, context.config, &publish.topic, memory_left) {
             return self.refuse_request(context, exchange, framing, &problem);
         }
         self.begin_upload(context, exchange, Purpose::Publish(publish), framing, most);
@@ -156,6 +161,11 @@ impl Connection {
             Err(error) => {
                 let exchange = upload.exchange;
                 let problem = match (&upload.purpose, error) {
+                    // What its topic takes may be less than what the server does.
+                    (Purpose::Publish(publish), BodyError::TooLarge) => {
+                        let admitted = admit(context.config, &publish.topic, usize::MAX);
+                        admitted.err().unwrap_or(Problem::from(error))
+                    }
                     (Purpose::Drop(_), BodyError::TooLarge) => UNWANTED_TOO_LARGE,
                     (Purpose::Explain, BodyError::TooLarge) => {
                         Problem::from(HeadError::HeadTooLarge)
@@ -267,7 +277,10 @@ impl Connection {
         let mut exchange = awaiting.exchange;
         let position = match outcome {
             Ok(position) => position,
-            Err(refusal) => return self.refuse(context, exchange, &Problem::from(refusal)),
+            Err(refusal) => {
+                let problem = Problem::from(refusal).for_topic(context.config, &awaiting.topic);
+                return self.refuse(context, exchange, &problem);
+            }
         };
         let (status, member) = if awaiting.is_deletion {
             (Status::OK, "cursor")
@@ -300,17 +313,19 @@ impl Connection {
 /// Whether a publish whose body is announced so may begin, with so many bytes of memory left.
 pub(super) fn check_publish(
     framing: Framing,
-    bytes_max: u64,
+    config: &Config,
+    topic: &TopicName,
     memory_left: u64,
 ) -> Result<(), Problem> {
     match framing {
         // RFC 9110 §8.6: without either field there is no body, and whoever publishes forgot it.
         Framing::None => Err(LENGTH_REQUIRED),
-        Framing::Length(length) if length > bytes_max => Err(Problem::from(BodyError::TooLarge)),
-        Framing::Length(length) if length > memory_left => {
-            Err(Problem::from(Refusal::MemoryUsedUp))
+        Framing::Length(length) => {
+            admit(config, topic, usize::try_from(length).unwrap_or(usize::MAX))?;
+            let fits = length <= memory_left;
+            fits.then_some(()).ok_or(Problem::from(Refusal::MemoryUsedUp))
         }
-        Framing::Length(_) | Framing::Chunked => Ok(()),
+        Framing::Chunked => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::problem::Problem;
 use super::route::{Exchange, Grant};
-use crate::config::{Config, Origins};
+use crate::config::Config;
 use crate::problem_kind::ProblemKind;
 use crate::topic::Topics;
 use crate::wire::http1::{ResponseHead, Status};
@@ -32,12 +32,10 @@ pub(super) fn begin_head<'a, T: Topics>(
 
 /// The origin that a client is told may read the answer.
 pub(super) fn allowed_origin(grant: Grant, config: &Config) -> Option<&str> {
-    match (grant, &config.origins) {
-        (Grant::Any, _) => Some("*"),
-        (Grant::Listed(index), Origins::Listed(list)) => {
-            list.get(usize::from(index)).map(String::as_str)
-        }
-        _ => None,
+    match grant {
+        Grant::Any => Some("*"),
+        Grant::Listed(index) => config.origins.listed(index),
+        Grant::Silent => None,
     }
 }
 

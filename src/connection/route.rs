@@ -8,6 +8,7 @@ use crate::wire::http1::{
 };
 use crate::wire::websocket::{accept_key, check_version, offers_subprotocol};
 
+use super::admission::admit;
 use super::problem::Problem;
 
 const TOPIC_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
@@ -154,6 +155,17 @@ pub(super) enum Page {
     Style,
     /// `/tidings.js`
     Client,
+    /// `/tidings.classic.js`
+    ClassicClient,
+    /// `/tidings.d.ts`
+    ClientTypes,
+}
+
+impl Page {
+    /// Whether it is part of the page that shows the server at work.
+    const fn is_show(self) -> bool {
+        matches!(self, Self::Index | Self::Script | Self::Style)
+    }
 }
 
 /// What the answer needs to know, whatever is asked.
@@ -203,6 +215,8 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
         "/page.js" => Page::Script,
         "/page.css" => Page::Style,
         "/tidings.js" => Page::Client,
+        "/tidings.classic.js" => Page::ClassicClient,
+        "/tidings.d.ts" => Page::ClientTypes,
         _ => {
             return Err(Problem::new(
                 ProblemKind::NoSuchResource,
@@ -210,6 +224,9 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
             ));
         }
     };
+    if page.is_show() && !config.page {
+        return Err(NO_PAGE);
+    }
     match head.method {
         Method::Get | Method::Head => Ok(Route::Page(page)),
         Method::Options => Ok(Route::Options(PAGE_METHODS)),
@@ -237,8 +254,12 @@ fn topic_route(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route,
                 read(head, config, &query, topics)
             }
         }
-        Method::Post | Method::Put => publish(head, segment),
-        Method::Delete => Ok(Route::Delete(parse_topic(segment)?)),
+        Method::Post | Method::Put => publish(head, config, segment),
+        Method::Delete => {
+            let topic = parse_topic(segment)?;
+            admit(config, &topic, 0)?;
+            Ok(Route::Delete(topic))
+        }
         Method::Options => Ok(Route::Options(TOPIC_METHODS)),
         _ => Err(Problem::method(TOPIC_METHODS)),
     }
@@ -428,9 +449,10 @@ fn handshake(head: &Head<'_>, query: &Query<'_>, topics: Vec<TopicName>) -> Resu
     Ok(Route::WebSocket(Box::new(Handshake { topics, start, accept, json })))
 }
 
-fn publish(head: &Head<'_>, segment: &str) -> Result<Route, Problem> {
+fn publish(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route, Problem> {
     check_content_encoding(head)?;
     let topic = parse_topic(segment)?;
+    admit(config, &topic, 0)?;
     let query = Query::parse(head.query)?;
     let event = match (head.field("event-type"), query.value("event")) {
         (Some(name), _) => Some((name, Part::Field(FieldName::EventType))),
@@ -470,14 +492,7 @@ fn grant(head: &Head<'_>, config: &Config) -> Result<Grant, Problem> {
     }
     match &config.origins {
         Origins::Any => Ok(Grant::Any),
-        Origins::Listed(list) => {
-            let same = |listed: &String| listed.as_bytes().eq_ignore_ascii_case(origin);
-            match list.iter().position(same).map(u16::try_from) {
-                Some(Ok(index)) => Ok(Grant::Listed(index)),
-                _ => Err(FOREIGN_ORIGIN),
-            }
-        }
-        Origins::Own => Err(FOREIGN_ORIGIN),
+        origins => origins.find(origin).map(Grant::Listed).ok_or(FOREIGN_ORIGIN),
     }
 }
 
@@ -486,6 +501,11 @@ const FOREIGN_ORIGIN: Problem = Problem::new(
     "The field {part} names neither this server nor an origin that it allows. Its operator can allow it with --allow-origin.",
 )
 .about_field(FieldName::Origin);
+
+const NO_PAGE: Problem = Problem::new(
+    ProblemKind::PageTurnedOff,
+    "The path is of the page that shows the server at work, which its operator has turned off (--no-page). Topics are at /topics/NAME, the browser client at /tidings.js.",
+);
 
 /// Digits only: `str::parse` would take a plus sign.
 fn parse_number(text: &str) -> Option<u64> {

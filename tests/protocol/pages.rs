@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 10] = [
     ("/errors", "text/markdown"),
     ("/healthz", "text/plain"),
     ("/readyz", "text/plain"),
@@ -11,6 +11,8 @@ const PAGES: [(&str, &str); 8] = [
     ("/page.js", "text/javascript"),
     ("/page.css", "text/css"),
     ("/tidings.js", "text/javascript"),
+    ("/tidings.classic.js", "text/javascript"),
+    ("/tidings.d.ts", "application/typescript"),
 ];
 
 #[test]

@@ -205,6 +205,16 @@ fn command(server: &Server, text: &str) -> Value {
     server.json_websocket("/topics").0.command(text)
 }
 
+/// What becomes of a publish of 5,000 bytes to a topic with this rule.
+fn ruled(rule: &str) -> Value {
+    let name = format!("tidings-problems-{}.toml", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    std::fs::write(&file, format!("[[topic]]\nname = 'announcements'\n{rule}\n")).unwrap();
+    let server = Server::start(&["--config", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).unwrap();
+    object(&server.request("POST", "/topics/announcements", &[], &[b'x'; 5_000]))
+}
+
 /// What takes a server with narrow bounds.
 fn provoke_in_trouble(slug: &str) -> Value {
     let from = |last: u8, server: &Server| {
@@ -243,6 +253,9 @@ fn provoke_in_trouble(slug: &str) -> Value {
             server.publish("news", "x");
             object(&publish(&server, "brand-new", 5))
         }
+        "page-turned-off" => object(&Server::start(&["--no-page"]).get("/")),
+        "publishing-closed" => ruled("publish = 'nobody'"),
+        "too-large-for-topic" => ruled("message-bytes-max = 1000"),
         "too-many-reads" => {
             let server = Server::start(&["--reads-per-second", "1"]);
             let mut client = from(2, &server);

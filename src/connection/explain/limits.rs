@@ -97,9 +97,19 @@ fn of_route(bounds: &mut Vec<Bound>, asked: &Asked<'_>, route: &Route, config: &
             bounds.push(Bound("--pings-per-second", f64::from(limits.pings_per_second), None));
             bounds.push(Bound("--outbox-bytes-max", limits.outbox_bytes_max as f64, None));
         }
-        Route::Publish(_) => {
-            bounds.push(Bound("--body-bytes-max", limits.body_bytes_max as f64, body));
-            bounds.push(Bound("--log-bytes", limits.log_bytes as f64, body));
+        Route::Publish(publish) => {
+            let topics = &config.topics;
+            let rule = &topics.all()[topics.find(publish.topic.as_str()).index()];
+            match rule.message_bytes_max {
+                Some(most) => {
+                    bounds.push(Bound("message-bytes-max of its [[topic]]", most as f64, body));
+                }
+                None => bounds.push(Bound("--body-bytes-max", limits.body_bytes_max as f64, body)),
+            }
+            match rule.log_bytes {
+                Some(most) => bounds.push(Bound("log-bytes of its [[topic]]", most as f64, body)),
+                None => bounds.push(Bound("--log-bytes", limits.log_bytes as f64, body)),
+            }
             bounds.push(Bound("--memory", limits.memory_bytes_max as f64, None));
             bounds.push(Bound("--body-grace", seconds(limits.body_grace_ms), None));
             bounds.push(Bound("--body-rate-min", limits.body_rate_min as f64, None));

@@ -14,7 +14,7 @@ pub use self::fuzz::fuzz_explain;
 
 use super::context::Context;
 use super::problem::{DRAINING, Problem};
-use super::publish::{check_drop, check_publish};
+use super::publish::{LENGTH_REQUIRED, check_drop, check_publish};
 use super::request::{WEBSOCKET_WITH_BODY, head_limits};
 use super::route::{self, Exchange, Grant, Page, ReadWire, Route};
 use super::{Connection, respond};
@@ -217,10 +217,8 @@ fn because(asked: &Asked<'_>, route: &Route) -> String {
         },
         Route::WebSocket(handshake) if handshake.json => "Upgrade offers websocket, Connection says upgrade, and Sec-WebSocket-Protocol offers tidings.json.".to_owned(),
         Route::WebSocket(_) => "Upgrade offers websocket and Connection says upgrade; Sec-WebSocket-Protocol does not offer tidings.json.".to_owned(),
-        Route::Head(_) | Route::Publish(_) | Route::Batch | Route::Delete(_) | Route::Options(_) => {
-            format!("The method is {}.", asked.method)
-        }
         Route::Explain | Route::Page(_) => format!("The path is {}.", asked.head.path),
+        _ => format!("The method is {}.", asked.method),
     }
 }
 
@@ -241,10 +239,11 @@ fn verdict(
         Err(problem) => return (Err(*problem), "It is refused before anything is begun."),
     };
     let body = match route {
-        Route::Publish(_) => {
-            check_publish(framing, limits.body_bytes_max as u64, state.memory_left)
+        Route::Publish(publish) => {
+            check_publish(framing, state.config, &publish.topic, state.memory_left)
         }
-        Route::Batch | Route::Explain => check_publish(framing, u64::MAX, u64::MAX),
+        Route::Batch | Route::Explain if framing == Framing::None => Err(LENGTH_REQUIRED),
+        Route::Batch | Route::Explain => Ok(()),
         Route::WebSocket(_) if has_body => Err(WEBSOCKET_WITH_BODY),
         _ => check_drop(framing, limits.drop_bytes_max as u64),
     };
