@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 use super::logging::Log;
 use crate::config::{Config, Origins};
 use crate::fuse::Fuse;
-use crate::limits::{Budgets, Limits};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, Budgets, Limits};
 use crate::server::Server;
 
 const EXAMPLES: &str = "\
@@ -38,6 +38,9 @@ pub struct ServeArguments {
         default_value = "127.0.0.1:8080"
     )]
     listen: Vec<SocketAddr>,
+    /// Address and port for the operator alone (/metrics, listings, health); may be given several times
+    #[arg(long, env = "TIDINGS_ADMIN_LISTEN", value_name = "ADDRESS", value_delimiter = ',')]
+    admin_listen: Vec<SocketAddr>,
     /// Worker threads [default: one for each core]
     #[arg(long, env = "TIDINGS_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
     workers: Option<u16>,
@@ -52,6 +55,8 @@ pub struct ServeArguments {
 /// and spare.
 const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
 const DESCRIPTORS_PER_WORKER: u64 = 16;
+/// The same for connections of the operator's.
+const ADMIN_DESCRIPTORS_PER_WORKER: u64 = ADMIN_CONNECTIONS_MAX as u64;
 
 /// Characters of a panic's message that go into the log.
 const PANIC_CHARACTERS_MAX: usize = 300;
@@ -92,16 +97,23 @@ fn escape(message: &str) -> String {
 }
 
 fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
-    let (listen, descriptors) = (arguments.listen.clone(), raise_descriptor_limit());
+    let (listen, admin_listen) = (arguments.listen.clone(), arguments.admin_listen.clone());
+    let descriptors = raise_descriptor_limit();
     let config = configure(arguments, descriptors)?;
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
     let workers = config.workers;
     // Registered first: a signal during the start is not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let seed = RandomState::new().build_hasher().finish();
-    let server = Server::start(config, &listen, seed).map_err(|error| error.to_string())?;
-    let addresses: Vec<String> =
-        server.addresses().iter().map(|address| format!("http://{address}/")).collect();
+    let server =
+        Server::start(config, &listen, &admin_listen, seed).map_err(|error| error.to_string())?;
+    let urls = |addresses: &[SocketAddr]| -> Vec<String> {
+        addresses.iter().map(|address| format!("http://{address}/")).collect()
+    };
+    let (addresses, admin) = (urls(server.addresses()), urls(server.admin_addresses()));
+    if !admin.is_empty() {
+        info!("for the operator: {} (/metrics, /topics, /connections)", admin.join(" and "));
+    }
     info!(
         "listening on {} with {workers} workers and {descriptors} descriptors (up to {connections_max} \
          connections); a topic keeps {} messages, {} bytes, {} s; try: curl -N -H 'Accept: \
@@ -149,10 +161,13 @@ fn raise_descriptor_limit() -> u64 {
 
 /// Settles what depends on the machine.
 fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, String> {
-    let ServeArguments { workers, allow_origin, limits, .. } = arguments;
+    let ServeArguments { workers, allow_origin, limits, admin_listen, .. } = arguments;
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(128));
     let workers = workers.map_or_else(cores, usize::from);
-    let reserve = DESCRIPTORS_OF_OUR_OWN + DESCRIPTORS_PER_WORKER * workers as u64;
+    let has_admin = !admin_listen.is_empty();
+    let per_worker =
+        DESCRIPTORS_PER_WORKER + if has_admin { ADMIN_DESCRIPTORS_PER_WORKER } else { 0 };
+    let reserve = DESCRIPTORS_OF_OUR_OWN + per_worker * workers as u64;
     let room = descriptors.saturating_sub(reserve);
     let connections_max = match limits.connections_max {
         Some(wanted) if u64::from(wanted) > room => {
@@ -181,7 +196,7 @@ fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, Stri
         Origins::Listed(allow_origin)
     };
     let (budgets, fuse) = (Budgets::DEFAULT, Fuse::default());
-    Ok(Config { origins, limits, connections_max, workers, budgets, fuse })
+    Ok(Config { origins, limits, connections_max, workers, has_admin, budgets, fuse })
 }
 
 /// `*`, or a scheme, `://` and a host, without a path (RFC 6454 §6.2).
