@@ -382,9 +382,12 @@ impl Worker {
         None
     }
 
-    /// Whether [`Worker::poll_write`] may have more, or an outcome has not been handed out.
+    /// Whether [`Worker::poll_write`] may have more, an outcome has not been handed out, or an operator waits.
     pub fn has_work(&self) -> bool {
-        !self.ready.is_empty() || self.hub.has_deliveries() || self.hub.has_answers()
+        !self.ready.is_empty()
+            || self.hub.has_deliveries()
+            || self.hub.has_answers()
+            || !self.surveys.is_empty()
     }
 
     /// What a connection has to send; returns how many of `slices` were filled.

@@ -173,6 +173,11 @@ impl Surveys {
         self.0.push_back(Survey { from, number, question, at, found });
     }
 
+    /// Whether there is nothing to find out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A worker has begun anew, and does not know what it has asked.
     pub(super) fn forget(&mut self, worker: usize) {
         self.0.retain(|survey| survey.from != worker);
