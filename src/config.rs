@@ -1,17 +1,27 @@
 //! What the operator chose, as plain values.
 
-use std::net::SocketAddr;
+mod entrance;
+mod topics;
+
+pub use self::entrance::Entrance;
+pub use self::topics::{Publishers, RuleId, Scope, TopicRule, TopicRules};
+
+use std::sync::Arc;
 
 use crate::fuse::Fuse;
 use crate::limits::{Budgets, Limits};
 
 /// Everything that a worker needs to know about how it is run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Origins that are allowed beside the server's own.
     pub origins: Origins,
     /// Every bound.
     pub limits: Limits,
+    /// What is different for some topics.
+    pub topics: Arc<TopicRules>,
+    /// Whether the page at `/` is served.
+    pub page: bool,
     /// Connections on the whole server, settled from the flag and the descriptor limit.
     pub connections_max: usize,
     /// Worker threads, at least 1.
@@ -24,31 +34,19 @@ pub struct Config {
     pub fuse: Fuse,
 }
 
-/// Where a connection came in.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Entrance {
-    /// At an address that clients use.
-    Public {
-        /// Whether only this machine can reach it.
-        loopback: bool,
-    },
-    /// At an address of the operator's own (`--admin-listen`).
-    Admin,
-}
-
-impl Entrance {
-    /// That of an address that clients use.
-    pub const fn public(address: SocketAddr) -> Self {
-        Self::Public { loopback: address.ip().to_canonical().is_loopback() }
-    }
-
-    /// Whether the operator's resources (`/metrics`, the listings, and what ends a connection) are served to who
-    /// came in here: the one place where this is decided. Without an address of the operator's own they are, at
-    /// an address that only this machine can reach.
-    pub const fn serves_operator(self, config: &Config) -> bool {
-        match self {
-            Self::Admin => true,
-            Self::Public { loopback } => loopback && !config.has_admin,
+impl Default for Config {
+    /// What the flags' defaults make, but for what depends on the machine, which is 0.
+    fn default() -> Self {
+        Self {
+            origins: Origins::default(),
+            limits: Limits::default(),
+            topics: Arc::default(),
+            page: true,
+            connections_max: 0,
+            workers: 0,
+            has_admin: false,
+            budgets: Budgets::DEFAULT,
+            fuse: Fuse::default(),
         }
     }
 }
@@ -65,6 +63,41 @@ pub enum Origins {
     Any,
 }
 
+impl Origins {
+    /// Where in the list this value of `Origin` stands.
+    pub fn find(&self, origin: &[u8]) -> Option<u16> {
+        let Self::Listed(list) = self else { return None };
+        let is_it =
+            |listed: &String| !listed.is_empty() && listed.as_bytes().eq_ignore_ascii_case(origin);
+        u16::try_from(list.iter().position(is_it)?).ok()
+    }
+
+    /// The origin that stands there, if it is still allowed.
+    pub fn listed(&self, index: u16) -> Option<&str> {
+        let Self::Listed(list) = self else { return None };
+        list.get(usize::from(index)).map(String::as_str).filter(|origin| !origin.is_empty())
+    }
+
+    /// `new`, after a reload, in an order in which what [`Origins::find`] said of the present ones remains true:
+    /// requests that are under way remember it. An origin that is not allowed any more leaves an empty place.
+    #[must_use]
+    pub fn succeeded_by(&self, new: Self) -> Self {
+        let (Self::Listed(old), Self::Listed(new)) = (self, &new) else { return new };
+        let same = |one: &String, other: &String| one.eq_ignore_ascii_case(other);
+        let keep = |origin: &String| {
+            let stays = new.iter().any(|other| same(origin, other));
+            if stays { origin.clone() } else { String::new() }
+        };
+        let mut list: Vec<String> = old.iter().map(keep).collect();
+        let fresh = new.iter().filter(|origin| !old.iter().any(|other| same(origin, other)));
+        list.extend(fresh.cloned());
+        while list.last().is_some_and(String::is_empty) {
+            list.pop();
+        }
+        Self::Listed(list)
+    }
+}
+
 impl Config {
     /// A worker's share of a whole-server bound, rounded up, so that the shares never add up to less.
     pub fn share(&self, whole: usize) -> usize {
@@ -76,20 +109,22 @@ impl Config {
 mod tests {
     use super::*;
 
+    fn listed(origins: &[&str]) -> Origins {
+        Origins::Listed(origins.iter().map(|&origin| origin.to_owned()).collect())
+    }
+
     #[test]
-    fn the_operator_is_served_at_its_own_address_or_where_only_this_machine_is() {
-        let public = |text: &str| Entrance::public(text.parse().unwrap());
-        let (without, with) = (Config::default(), Config { has_admin: true, ..Config::default() });
-        for loopback in ["127.0.0.1:1", "127.8.9.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            assert!(public(loopback).serves_operator(&without), "{loopback}");
-            assert!(!public(loopback).serves_operator(&with), "{loopback}");
-        }
-        for open in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "10.0.0.1:1", "[fe80::1]:1"] {
-            assert!(!public(open).serves_operator(&without), "{open}");
-            assert!(!public(open).serves_operator(&with), "{open}");
-        }
-        assert!(
-            Entrance::Admin.serves_operator(&without) && Entrance::Admin.serves_operator(&with)
-        );
+    fn an_origin_keeps_its_place_over_reloads_and_leaves_it_empty() {
+        let old = listed(&["https://a", "https://b", "https://c"]);
+        let new = old.succeeded_by(listed(&["https://d", "https://C", "https://b"]));
+        assert_eq!(new.find(b"https://b"), Some(1));
+        assert_eq!(new.find(b"https://c"), Some(2));
+        assert_eq!(new.find(b"https://d"), Some(3));
+        assert_eq!((new.find(b"https://a"), new.find(b"")), (None, None));
+        assert_eq!((new.listed(0), new.listed(3), new.listed(9)), (None, Some("https://d"), None));
+        assert_eq!(new.succeeded_by(Origins::Any), Origins::Any);
+        assert_eq!(Origins::Any.succeeded_by(listed(&["https://a"])), listed(&["https://a"]));
+        let fewer = old.succeeded_by(listed(&["https://a"]));
+        assert_eq!(fewer, listed(&["https://a"]), "empty places at the end are not kept");
     }
 }

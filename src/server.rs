@@ -127,6 +127,22 @@ impl Server {
         }
     }
 
+    /// Gives every worker another configuration, with as many workers. May be called from any thread, and more
+    /// than once: each worker takes them in turn.
+    pub fn reloader(&self) -> impl Fn(Config) + Send + 'static {
+        let (post, has_admin) = (self.post.clone(), !self.admin_addresses.is_empty());
+        move |config| {
+            // Addresses stay as they are until a restart.
+            let config = Arc::new(Config { has_admin, ..config });
+            for worker in 0..post.workers() {
+                // As with a drain.
+                post.ring(worker);
+                post.send_and_wait(worker, Parcel::Reload(Arc::clone(&config)));
+                post.ring(worker);
+            }
+        }
+    }
+
     /// Waits until every worker has ended.
     ///
     /// # Errors

@@ -173,7 +173,7 @@ impl Hub {
         appended_at: Instant,
     ) {
         let Some(slot) = self.live(replica) else { return };
-        let retention = self.retention;
+        let retention = self.retention(slot);
         let sequence = self.change_log(slot, |log| {
             let sequence = log.append(message, appended_at);
             log.trim(&retention, now.instant);
