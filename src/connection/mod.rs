@@ -22,6 +22,7 @@
 
 mod admission;
 mod batch;
+mod browser_client;
 mod command;
 mod context;
 mod ending;
