@@ -18,6 +18,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 mod base_url;
 pub mod bench;
 mod coming_back;
+pub mod completions;
 pub mod config;
 mod event_stream;
 #[cfg(any(test, fuzzing))]
@@ -26,6 +27,7 @@ mod http;
 mod http_body;
 mod lines;
 mod logging;
+pub mod manual;
 pub mod publish;
 mod publish_lines;
 #[cfg(test)]
@@ -34,6 +36,7 @@ pub mod serve;
 mod settings;
 pub mod subscribe;
 
+use self::config::ConfigCommand;
 use self::settings::Invocation;
 
 const EXAMPLES: &str = "\
@@ -68,7 +71,11 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Show and check the server's settings
     #[command(subcommand)]
-    Config(config::ConfigCommand),
+    Config(ConfigCommand),
+    /// Print a shell's completions of this command
+    Completions(completions::CompletionsArguments),
+    /// Print a manual page, or write all of them
+    Man(manual::ManualArguments),
 }
 
 /// Runs the command that this process was started with; returns what it should exit with: 0 when
@@ -81,9 +88,12 @@ pub fn run() -> ExitCode {
         Some(Command::Publish(arguments)) => publish::run(&arguments),
         Some(Command::Subscribe(arguments)) => subscribe::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
+        Some(Command::Config(ConfigCommand::Reference)) => print(settings::reference()),
         Some(Command::Config(command)) => {
             config::run(&command, &Invocation::of_process(innermost(&matches)))
         }
+        Some(Command::Completions(arguments)) => completions::run(&arguments, Arguments::command()),
+        Some(Command::Man(arguments)) => manual::run(&arguments, Arguments::command()),
     }
 }
 
@@ -107,9 +117,9 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
 }
 
 /// Prints the result of a command. 0 if it went out, or nobody wanted to read it to its end.
-fn print(text: &str) -> ExitCode {
+fn print(text: impl AsRef<[u8]>) -> ExitCode {
     let mut output = std::io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match output.write_all(text.as_ref()).and_then(|()| output.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             eprintln!("tidings: cannot write: {error}");
             ExitCode::FAILURE
