@@ -4,14 +4,15 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, after, bounded, select};
 use fastrand::Rng;
 use mio::net::TcpStream;
 
 use crate::config::Config;
 use crate::limits::Limits;
-use crate::reactor::{Clock, EventLoop, MioSystem, Parcel, Post, Ring, bind, connect};
+use crate::reactor::{Clock, EventLoop, MioSystem, Parcel, Post, Ring, adopt, bind, connect};
 use crate::worker::Worker;
 
 /// A server whose threads run.
@@ -22,6 +23,9 @@ pub struct Server {
     workers: usize,
 }
 
+/// How long to wait for room in a mailbox before a worker is asked again for a sign of life.
+const PULSE_RETRY: Duration = Duration::from_millis(10);
+
 /// How a worker's thread ended.
 type Ending = Result<(), String>;
 
@@ -30,6 +34,8 @@ type Ending = Result<(), String>;
 pub enum StartError {
     /// An address cannot be listened on.
     Bind(SocketAddr, io::Error),
+    /// A socket that was handed over cannot be used.
+    HandedOver(io::Error),
     /// The operating system refused something else.
     System(io::Error),
 }
@@ -40,6 +46,9 @@ impl std::fmt::Display for StartError {
             Self::Bind(address, error) => {
                 write!(formatter, "cannot listen on {address} (--listen): {error}")
             }
+            Self::HandedOver(error) => {
+                write!(formatter, "cannot use a socket of the service manager's: {error}")
+            }
             Self::System(error) => write!(formatter, "cannot start: {error}"),
         }
     }
@@ -48,14 +57,23 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Server {
-    /// Binds `listen` and starts the worker threads. `seed` makes everything random that is not secret:
-    /// epochs, jitter, and where topics live.
+    /// Takes over the listeners that are `handed_over`, binds `listen`, and starts the worker threads. `seed`
+    /// makes everything random that is not secret: epochs, jitter, and where topics live.
     ///
     /// # Errors
     /// When an address cannot be bound, or a thread or poll cannot be had.
-    pub fn start(config: Config, listen: &[SocketAddr], seed: u64) -> Result<Self, StartError> {
+    pub fn start(
+        config: Config,
+        listen: &[SocketAddr],
+        handed_over: Vec<TcpListener>,
+        seed: u64,
+    ) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let (addresses, listeners) = bind_all(listen, config.workers, &config.limits)?;
+        let mut listeners: Vec<Vec<TcpListener>> = Vec::new();
+        listeners.resize_with(config.workers, Vec::new);
+        let mut addresses = adopt_all(handed_over, &mut listeners, &config.limits)
+            .map_err(StartError::HandedOver)?;
+        addresses.extend(bind_all(listen, &mut listeners, &config.limits)?);
         let clock = Clock::start();
         let (mut systems, mut bells) = (Vec::new(), Vec::<Arc<dyn Ring>>::new());
         for listeners in listeners {
@@ -107,6 +125,38 @@ impl Server {
         }
     }
 
+    /// Asks every worker for a sign of life; returns those that gave none within the time that it is given.
+    /// May be called from any thread.
+    pub fn pulse(&self) -> impl Fn(Duration) -> Vec<usize> + Send + 'static {
+        let post = self.post.clone();
+        move |patience| {
+            let mut silent: Vec<usize> = (0..post.workers()).collect();
+            let mut untold = silent.clone();
+            let (answer, answers) = bounded(silent.len());
+            let over = after(patience);
+            while !silent.is_empty() {
+                // Whose mailbox is full may be busy and well: it is told when there is room.
+                untold.retain(|&worker| {
+                    let told = post.send(worker, Parcel::Pulse(answer.clone())).is_ok();
+                    post.ring(worker);
+                    !told
+                });
+                select! {
+                    recv(answers) -> worker => silent.retain(|&one| Ok(one) != worker),
+                    recv(over) -> _ => break,
+                    default(PULSE_RETRY) => (),
+                }
+            }
+            silent
+        }
+    }
+
+    /// Counts the connections of all workers. May be called from any thread.
+    pub fn connections(&self) -> impl Fn() -> usize + Send + 'static {
+        let post = self.post.clone();
+        move || post.connections()
+    }
+
     /// Waits until every worker has ended.
     ///
     /// # Errors
@@ -123,14 +173,29 @@ impl Server {
     }
 }
 
+/// Gives every worker a descriptor of each socket; returns their addresses.
+fn adopt_all(
+    handed_over: Vec<TcpListener>,
+    listeners: &mut [Vec<TcpListener>],
+    limits: &Limits,
+) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for socket in handed_over {
+        addresses.push(adopt(&socket, limits)?);
+        for listeners in &mut *listeners {
+            listeners.push(socket.try_clone()?);
+        }
+    }
+    Ok(addresses)
+}
+
 /// Binds every address once for each worker; all of them share its port.
 fn bind_all(
     listen: &[SocketAddr],
-    workers: usize,
+    listeners: &mut [Vec<TcpListener>],
     limits: &Limits,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), StartError> {
+) -> Result<Vec<SocketAddr>, StartError> {
     let mut addresses = Vec::new();
-    let mut listeners: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     for &wanted in listen {
         let mut address = wanted;
         for (worker, listeners) in listeners.iter_mut().enumerate() {
@@ -145,5 +210,5 @@ fn bind_all(
         }
         addresses.push(address);
     }
-    Ok((addresses, listeners))
+    Ok(addresses)
 }

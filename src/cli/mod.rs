@@ -1,4 +1,5 @@
-//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings bench`.
+//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings health`,
+//! `tidings bench`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -13,12 +14,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod activation;
 mod base_url;
 pub mod bench;
 mod coming_back;
 mod event_stream;
 #[cfg(any(test, fuzzing))]
 pub use self::event_stream::fuzz::fuzz_event_stream;
+pub mod health;
 mod http;
 mod http_body;
 mod lines;
@@ -28,6 +31,7 @@ mod publish_lines;
 #[cfg(test)]
 mod scripted;
 pub mod serve;
+mod service;
 pub mod subscribe;
 
 const EXAMPLES: &str = "\
@@ -58,6 +62,8 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Wait on topics and print what is published to them
     Subscribe(subscribe::SubscribeArguments),
+    /// Ask a server whether it is well
+    Health(health::HealthArguments),
     /// Measure this server, or another one
     Bench(bench::BenchArguments),
 }
@@ -71,6 +77,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(&arguments),
+        Command::Health(arguments) => health::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

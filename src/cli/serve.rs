@@ -9,7 +9,9 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::activation::{self, HandedOver};
 use super::logging::Log;
+use super::service;
 use crate::config::{Config, Origins};
 use crate::fuse::Fuse;
 use crate::limits::{Budgets, Limits};
@@ -35,7 +37,7 @@ pub struct ServeArguments {
         env = "TIDINGS_LISTEN",
         value_name = "ADDRESS",
         value_delimiter = ',',
-        default_value = "127.0.0.1:8080"
+        default_value = LISTEN_DEFAULT
     )]
     listen: Vec<SocketAddr>,
     /// Worker threads [default: one for each core]
@@ -56,9 +58,14 @@ const DESCRIPTORS_PER_WORKER: u64 = 16;
 /// Characters of a panic's message that go into the log.
 const PANIC_CHARACTERS_MAX: usize = 300;
 
+/// What is listened on when nothing else is said.
+const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+
 /// Runs the server until it is told to stop. 0 after a drain, 1 when it cannot start or fails.
 #[must_use]
 pub fn run(arguments: ServeArguments) -> ExitCode {
+    // Before there is a thread that could open anything.
+    let handed_over = activation::take();
     let log = match Log::start() {
         Ok(log) => log,
         Err(error) => {
@@ -67,7 +74,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         }
     };
     std::panic::set_hook(Box::new(log_panic));
-    let result = serve(arguments, &log);
+    let result = handed_over.and_then(|handed_over| serve(arguments, handed_over, &log));
     if let Err(message) = &result {
         error!("{message}");
     }
@@ -91,27 +98,33 @@ fn escape(message: &str) -> String {
     message.chars().take(PANIC_CHARACTERS_MAX).flat_map(char::escape_debug).collect()
 }
 
-fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
-    let (listen, descriptors) = (arguments.listen.clone(), raise_descriptor_limit());
+fn serve(arguments: ServeArguments, handed_over: HandedOver, log: &Log) -> Result<(), String> {
+    let listen = listen(&arguments, &handed_over);
+    let descriptors = raise_descriptor_limit();
     let config = configure(arguments, descriptors)?;
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
     let workers = config.workers;
     // Registered first: a signal during the start is not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let seed = RandomState::new().build_hasher().finish();
-    let server = Server::start(config, &listen, seed).map_err(|error| error.to_string())?;
+    let drain_max_ms = limits.drain_max_ms;
+    let server = Server::start(config, &listen, handed_over.public, seed)
+        .map_err(|error| error.to_string())?;
     let addresses: Vec<String> =
         server.addresses().iter().map(|address| format!("http://{address}/")).collect();
+    let all_addresses = addresses.join(" and ");
     info!(
         "listening on {} with {workers} workers and {descriptors} descriptors (up to {connections_max} \
          connections); a topic keeps {} messages, {} bytes, {} s; try: curl -N -H 'Accept: \
          text/event-stream' {}topics/news",
-        addresses.join(" and "),
+        all_addresses,
         limits.log_messages,
         limits.log_bytes,
         limits.log_age_ms / 1_000,
         addresses[0],
     );
+    service::ready(&all_addresses);
+    let _watch = service::watch(&server, &all_addresses);
     let (drain, handle, log) = (server.drainer(), signals.handle(), log.clone());
     let listener = std::thread::spawn(move || {
         let mut is_draining = false;
@@ -127,6 +140,7 @@ fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
             }
             info!("draining: saying goodbye to every connection");
             drain();
+            service::stopping(drain_max_ms);
         }
     });
     let result = server.wait();
@@ -137,6 +151,17 @@ fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
         info!("drained");
     }
     result
+}
+
+/// The addresses to bind: none where the service manager has bound sockets for us.
+fn listen(arguments: &ServeArguments, handed_over: &HandedOver) -> Vec<SocketAddr> {
+    if handed_over.public.is_empty() {
+        return arguments.listen.clone();
+    }
+    if arguments.listen.iter().map(ToString::to_string).ne([LISTEN_DEFAULT]) {
+        warn!("--listen is not used: the service manager has handed over sockets");
+    }
+    Vec::new()
 }
 
 /// Raises the soft limit of descriptors to the hard one; returns what it got.

@@ -53,7 +53,7 @@ def test_a_client_resumes_when_the_proxy_was_restarted(server, front, wire, topi
     assert [item.data for item in seen] == ["1", "2", "3", "4", "5", "6"]
 
 
-@pytest.mark.parametrize("file", ["nginx.conf", "haproxy.cfg"])
+@pytest.mark.parametrize("file", ["nginx.conf", "haproxy.cfg", "Caddyfile"])
 def test_the_page_quotes_the_configuration_that_is_tested(file):
     page = (fronts.REPOSITORY / "docs/operating.md").read_text()
     assert f"\n{(fronts.DEPLOY / file).read_text()}```\n" in page
