@@ -157,6 +157,21 @@ impl Server {
         move || post.connections()
     }
 
+    /// Gives every worker another configuration, with as many workers. May be called from any thread, and more
+    /// than once: each worker takes them in turn.
+    pub fn reloader(&self) -> impl Fn(Config) + Send + 'static {
+        let post = self.post.clone();
+        move |config| {
+            let config = Arc::new(config);
+            for worker in 0..post.workers() {
+                // As with a drain.
+                post.ring(worker);
+                post.send_and_wait(worker, Parcel::Reload(Arc::clone(&config)));
+                post.ring(worker);
+            }
+        }
+    }
+
     /// Waits until every worker has ended.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings health`,
-//! `tidings bench`.
+//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings health`, `tidings bench`,
+//! `tidings config`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -10,14 +10,17 @@
     reason = "blocking programs of their own: they sleep, read clocks and print their results"
 )]
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod activation;
 mod base_url;
 pub mod bench;
 mod coming_back;
+pub mod config;
 mod event_stream;
 #[cfg(any(test, fuzzing))]
 pub use self::event_stream::fuzz::fuzz_event_stream;
@@ -32,7 +35,10 @@ mod publish_lines;
 mod scripted;
 pub mod serve;
 mod service;
+mod settings;
 pub mod subscribe;
+
+use self::settings::Invocation;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,26 +72,62 @@ enum Command {
     Health(health::HealthArguments),
     /// Measure this server, or another one
     Bench(bench::BenchArguments),
+    /// Show and check the server's settings
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
 }
 
 /// Runs the command that this process was started with; returns what it should exit with: 0 when
 /// the work was done, 1 when it failed, 2 when it was asked for wrongly (clap exits by itself then).
 #[must_use]
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
-    match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
-        Command::Serve(arguments) => serve::run(arguments),
-        Command::Publish(arguments) => publish::run(&arguments),
-        Command::Subscribe(arguments) => subscribe::run(&arguments),
-        Command::Health(arguments) => health::run(&arguments),
-        Command::Bench(arguments) => bench::run(&arguments),
+    let (arguments, matches) = parse(std::env::args_os().collect());
+    match arguments.command {
+        None | Some(Command::Serve(_)) => serve::run(&Invocation::of_process(innermost(&matches))),
+        Some(Command::Publish(arguments)) => publish::run(&arguments),
+        Some(Command::Subscribe(arguments)) => subscribe::run(&arguments),
+        Some(Command::Health(arguments)) => health::run(&arguments),
+        Some(Command::Bench(arguments)) => bench::run(&arguments),
+        Some(Command::Config(command)) => {
+            config::run(&command, &Invocation::of_process(innermost(&matches)))
+        }
+    }
+}
+
+/// What the command line says, without what the environment does: that is looked at with the file of
+/// settings.
+fn parse(words: Vec<OsString>) -> (Arguments, ArgMatches) {
+    let bare = settings::without_variables(Arguments::command());
+    let parsed = bare.try_get_matches_from(&words).and_then(|matches| {
+        Arguments::from_arg_matches(&matches).map(|arguments| (arguments, matches))
+    });
+    parsed.unwrap_or_else(|error| {
+        // The help names the variables.
+        let error = Arguments::command().try_get_matches_from(words).err().unwrap_or(error);
+        error.exit()
+    })
+}
+
+/// The matches of the subcommand that is run.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
+}
+
+/// Prints the result of a command. 0 if it went out, or nobody wanted to read it to its end.
+fn print(text: &str) -> ExitCode {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("tidings: cannot write: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_flags_do_not_contradict_each_other() {

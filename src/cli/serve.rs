@@ -1,18 +1,22 @@
 //! `tidings serve`: the server, as a command.
 
+use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::activation::{self, HandedOver};
+use super::config::tell;
 use super::logging::Log;
 use super::service;
-use crate::config::{Config, Origins};
+use super::settings::{Invocation, Settings};
+use crate::config::{Config, Origins, TopicRules};
 use crate::fuse::Fuse;
 use crate::limits::{Budgets, Limits};
 use crate::server::Server;
@@ -24,11 +28,13 @@ Examples:
   tidings --allow-origin https://example.org          let pages of that site in
   tidings --log-messages 10000 --log-age 86400        remember more
 
-Every flag can be given as an environment variable: --log-age 60 is TIDINGS_LOG_AGE=60.
+Every flag can be given as an environment variable (--log-age 60 is TIDINGS_LOG_AGE=60), and in a
+file (log-age = 60). A flag goes before a variable, a variable before the file; what comes of them,
+`tidings config print` shows.
 RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once. SIGHUP does the same on a terminal, and nothing elsewhere.";
 
 /// The flags of `tidings serve`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArguments {
     /// Address and port to listen on; may be given several times
@@ -46,8 +52,33 @@ pub struct ServeArguments {
     /// Origin whose pages may talk to this server, or * for all; may be given several times
     #[arg(long, env = "TIDINGS_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     allow_origin: Vec<String>,
+    /// Do not serve the page at /
+    #[arg(
+        long,
+        env = "TIDINGS_NO_PAGE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        action = clap::ArgAction::Set
+    )]
+    no_page: bool,
+    /// File of settings, or none [default: the first of ~/.config/tidings/tidings.toml and /etc/tidings/tidings.toml]
+    #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE")]
+    config: Option<OsString>,
+    /// Bounds on what peers may use up.
     #[command(flatten)]
-    limits: Limits,
+    pub limits: Limits,
+}
+
+impl ServeArguments {
+    /// Where to listen.
+    #[must_use]
+    pub fn listen_addresses(&self) -> &[SocketAddr] {
+        &self.listen
+    }
 }
 
 /// Descriptors that are not connections: standard streams, and for each worker its listeners, poll, waker
@@ -61,9 +92,20 @@ const PANIC_CHARACTERS_MAX: usize = 300;
 /// What is listened on when nothing else is said.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 
-/// Runs the server until it is told to stop. 0 after a drain, 1 when it cannot start or fails.
+/// What it exits with when a setting is wrong, as clap does for a flag.
+const EXIT_WRONG_SETTINGS: u8 = 2;
+
+/// Runs the server until it is told to stop. 0 after a drain, 1 when it cannot start or fails, 2 when a setting is
+/// wrong.
 #[must_use]
-pub fn run(arguments: ServeArguments) -> ExitCode {
+pub(crate) fn run(invocation: &Invocation) -> ExitCode {
+    let settings = match invocation.load() {
+        Ok(settings) => settings,
+        Err(complaints) => {
+            tell(&complaints);
+            return ExitCode::from(EXIT_WRONG_SETTINGS);
+        }
+    };
     // Before there is a thread that could open anything.
     let handed_over = activation::take();
     let log = match Log::start() {
@@ -74,7 +116,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         }
     };
     std::panic::set_hook(Box::new(log_panic));
-    let result = handed_over.and_then(|handed_over| serve(arguments, handed_over, &log));
+    let result = handed_over.and_then(|handed_over| serve(&settings, handed_over, &log));
     if let Err(message) = &result {
         error!("{message}");
     }
@@ -98,10 +140,11 @@ fn escape(message: &str) -> String {
     message.chars().take(PANIC_CHARACTERS_MAX).flat_map(char::escape_debug).collect()
 }
 
-fn serve(arguments: ServeArguments, handed_over: HandedOver, log: &Log) -> Result<(), String> {
-    let listen = listen(&arguments, &handed_over);
+fn serve(settings: &Settings, handed_over: HandedOver, log: &Log) -> Result<(), String> {
+    settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+    let listen = listen(&settings.arguments, &handed_over);
     let descriptors = raise_descriptor_limit();
-    let config = configure(arguments, descriptors)?;
+    let config = configure(settings, descriptors)?;
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
     let workers = config.workers;
     // Registered first: a signal during the start is not lost.
@@ -115,9 +158,14 @@ fn serve(arguments: ServeArguments, handed_over: HandedOver, log: &Log) -> Resul
     let all_addresses = addresses.join(" and ");
     info!(
         "listening on {} with {workers} workers and {descriptors} descriptors (up to {connections_max} \
-         connections); a topic keeps {} messages, {} bytes, {} s; try: curl -N -H 'Accept: \
+         connections), settings {}; a topic \
+         keeps {} messages, {} bytes, {} s; try: curl -N -H 'Accept: \
          text/event-stream' {}topics/news",
         all_addresses,
+        settings
+            .file
+            .as_ref()
+            .map_or_else(|| "without a file".to_owned(), |file| format!("from {}", file.display())),
         limits.log_messages,
         limits.log_bytes,
         limits.log_age_ms / 1_000,
@@ -172,9 +220,17 @@ fn raise_descriptor_limit() -> u64 {
     })
 }
 
+/// Whether a server could be run with these settings on this machine.
+///
+/// # Errors
+/// Why not, and what to do.
+pub(super) fn check(settings: &Settings) -> Result<(), String> {
+    configure(settings, raise_descriptor_limit()).map(|_| ())
+}
+
 /// Settles what depends on the machine.
-fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, String> {
-    let ServeArguments { workers, allow_origin, limits, .. } = arguments;
+fn configure(settings: &Settings, descriptors: u64) -> Result<Config, String> {
+    let ServeArguments { workers, allow_origin, no_page, limits, .. } = settings.arguments.clone();
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(128));
     let workers = workers.map_or_else(cores, usize::from);
     let reserve = DESCRIPTORS_OF_OUR_OWN + DESCRIPTORS_PER_WORKER * workers as u64;
@@ -205,8 +261,9 @@ fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, Stri
     } else {
         Origins::Listed(allow_origin)
     };
-    let (budgets, fuse) = (Budgets::DEFAULT, Fuse::default());
-    Ok(Config { origins, limits, connections_max, workers, budgets, fuse })
+    let topics = Arc::new(TopicRules::new(settings.topics.clone()));
+    let (page, budgets, fuse) = (!no_page, Budgets::DEFAULT, Fuse::default());
+    Ok(Config { origins, limits, topics, page, connections_max, workers, budgets, fuse })
 }
 
 /// `*`, or a scheme, `://` and a host, without a path (RFC 6454 §6.2).

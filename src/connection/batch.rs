@@ -257,7 +257,7 @@ impl Connection {
         let Phase::Batch(batch) = &mut self.phase else { return };
         let ready = parse_line(line)
             .map_err(|error| Problem::bad_request(error.detail()))
-            .and_then(|draft| Ready::check(draft, context.now));
+            .and_then(|draft| Ready::check(draft, context.config, context.now));
         match ready {
             Ok(ready) => {
                 let label = Label { line: batch.lines, topic: Some(ready.topic.clone()) };

@@ -40,10 +40,13 @@ impl Connection {
                 self.send_object(request.as_deref(), "pong", |object| object);
                 Ok(())
             }
-            Ok(Command::Publish(draft)) => Ready::check(draft, context.now).map(|ready| {
-                let label = Label::Command { request: request.clone(), topic: ready.topic.clone() };
-                self.publish_from_websocket(context, ready, label);
-            }),
+            Ok(Command::Publish(draft)) => {
+                Ready::check(draft, context.config, context.now).map(|ready| {
+                    let label =
+                        Label::Command { request: request.clone(), topic: ready.topic.clone() };
+                    self.publish_from_websocket(context, ready, label);
+                })
+            }
             Ok(Command::Subscribe { topics, after, last }) => {
                 self.subscribe(context, request.clone(), &topics, after.as_deref(), last)
             }

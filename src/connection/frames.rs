@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::admission::admit;
 use super::command::Label;
 use super::context::Context;
 use super::pending::Ready;
 use super::{Connection, Phase};
 use crate::counters::CloseReason;
 use crate::topic::{Message, Outcome, Topics};
+use crate::wire::http1::Status;
 use crate::wire::websocket::{
     CloseCode, Incoming, MessageLimits, Opcode, encode_close, encode_frame,
 };
@@ -154,6 +156,10 @@ impl Connection {
             let reason = "publishing needs one topic in the URL";
             return self.close_websocket(context, CloseCode::POLICY, reason);
         };
+        if let Err(problem) = admit(context.config, &topic, payload.len()) {
+            websocket.traffic.get_or_insert_default().pending.refuse(Label::Raw, problem);
+            return self.report_publishes(context);
+        }
         let time_ms = context.now.wall_ms;
         if let Ok(message) = Message::new(payload, Some(content_type), None, time_ms) {
             let ready = Ready { topic, message: Arc::new(message), key: None };
@@ -209,6 +215,10 @@ impl Connection {
                 (Label::Raw, Err(problem)) if problem.is_temporary() => {
                     let reason = "no memory or topic left for now, or the topic's worker failed";
                     self.close_websocket(context, CloseCode::TRY_AGAIN_LATER, reason);
+                }
+                (Label::Raw, Err(problem)) if problem.status == Status::FORBIDDEN => {
+                    let reason = "no client may publish to this topic";
+                    self.close_websocket(context, CloseCode::POLICY, reason);
                 }
                 (Label::Raw, Err(_)) => {
                     self.close_websocket(context, CloseCode::TOO_BIG, "larger than a topic may be");

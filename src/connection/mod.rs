@@ -19,6 +19,7 @@
 //! Invariant: the outbox is refilled only when a turn comes; a connection that cannot write costs its
 //! cursor and what its outbox holds, which is bounded.
 
+mod admission;
 mod batch;
 mod command;
 mod context;

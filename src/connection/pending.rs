@@ -4,8 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::admission::admit;
 use super::context::Context;
 use super::problem::Problem;
+use crate::config::Config;
 use crate::limits::PUBLISHES_IN_FLIGHT_MAX;
 use crate::planted::{Fault, planted};
 use crate::time::Now;
@@ -27,9 +29,10 @@ pub(super) struct Ready {
 
 impl Ready {
     /// Checks everything that a line or command says.
-    pub(super) fn check(draft: Draft, now: Now) -> Result<Self, Problem> {
+    pub(super) fn check(draft: Draft, config: &Config, now: Now) -> Result<Self, Problem> {
         let Draft { topic, payload, content_type, event, key } = draft;
         let topic = TopicName::parse(topic.as_bytes())?;
+        admit(config, &topic, payload.len())?;
         let event = event.map(|event| EventName::parse(event.as_bytes())).transpose()?;
         let key = key.map(|key| IdempotencyKey::parse(key.as_bytes())).transpose()?;
         let message = Message::new(payload, Some(content_type.as_bytes()), event, now.wall_ms)?;

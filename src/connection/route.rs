@@ -7,6 +7,7 @@ use crate::wire::http1::{
 };
 use crate::wire::websocket::{accept_key, check_version, offers_subprotocol};
 
+use super::admission::admit;
 use super::problem::{Hint, Problem};
 
 const TOPIC_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
@@ -151,6 +152,13 @@ pub(super) enum Page {
     Client,
 }
 
+impl Page {
+    /// Whether it is part of the page that shows the server at work.
+    const fn is_show(self) -> bool {
+        matches!(self, Self::Index | Self::Script | Self::Style)
+    }
+}
+
 /// What the answer needs to know, whatever is asked.
 pub(super) fn exchange(head: &Head<'_>, config: &Config) -> Result<Exchange, Problem> {
     let mut exchange = Exchange {
@@ -197,6 +205,9 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
             ));
         }
     };
+    if page.is_show() && !config.page {
+        return Err(NO_PAGE);
+    }
     match head.method {
         Method::Get | Method::Head => Ok(Route::Page(page)),
         Method::Options => Ok(Route::Options(PAGE_METHODS)),
@@ -224,8 +235,12 @@ fn topic_route(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route,
                 read(head, config, &query, topics)
             }
         }
-        Method::Post | Method::Put => publish(head, segment),
-        Method::Delete => Ok(Route::Delete(parse_topic(segment)?)),
+        Method::Post | Method::Put => publish(head, config, segment),
+        Method::Delete => {
+            let topic = parse_topic(segment)?;
+            admit(config, &topic, 0)?;
+            Ok(Route::Delete(topic))
+        }
         Method::Options => Ok(Route::Options(TOPIC_METHODS)),
         _ => Err(Problem::method(TOPIC_METHODS)),
     }
@@ -360,9 +375,10 @@ fn handshake(head: &Head<'_>, query: &Query<'_>, topics: Vec<TopicName>) -> Resu
     Ok(Route::WebSocket(Box::new(Handshake { topics, start, accept, json })))
 }
 
-fn publish(head: &Head<'_>, segment: &str) -> Result<Route, Problem> {
+fn publish(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route, Problem> {
     check_content_encoding(head)?;
     let topic = parse_topic(segment)?;
+    admit(config, &topic, 0)?;
     let query = Query::parse(head.query)?;
     let event = head.field("event-type").or_else(|| query.value("event").map(str::as_bytes));
     let event = event.map(EventName::parse).transpose()?;
@@ -393,14 +409,7 @@ fn grant(head: &Head<'_>, config: &Config) -> Result<Grant, Problem> {
     }
     match &config.origins {
         Origins::Any => Ok(Grant::Any),
-        Origins::Listed(list) => {
-            let same = |listed: &String| listed.as_bytes().eq_ignore_ascii_case(origin);
-            match list.iter().position(same).map(u16::try_from) {
-                Some(Ok(index)) => Ok(Grant::Listed(index)),
-                _ => Err(FOREIGN_ORIGIN),
-            }
-        }
-        Origins::Own => Err(FOREIGN_ORIGIN),
+        origins => origins.find(origin).map(Grant::Listed).ok_or(FOREIGN_ORIGIN),
     }
 }
 
@@ -409,6 +418,11 @@ const FOREIGN_ORIGIN: Problem = Problem {
     detail: "Pages of this origin may not talk to this server. Its operator can allow it with --allow-origin.",
     hint: Hint::None,
 };
+
+const NO_PAGE: Problem = Problem::new(
+    Status::NOT_FOUND,
+    "This server does not serve the page: its operator has turned it off (--no-page). Topics are at /topics/NAME, the browser client at /tidings.js.",
+);
 
 /// Digits only: `str::parse` would take a plus sign.
 fn parse_number(text: &str) -> Option<u64> {

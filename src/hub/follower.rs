@@ -173,7 +173,7 @@ impl Hub {
         appended_at: Instant,
     ) {
         let Some(slot) = self.live(replica) else { return };
-        let retention = self.retention;
+        let retention = self.retention(slot);
         self.change_log(slot, |log| {
             log.append(message, appended_at);
             log.trim(&retention, now.instant);

@@ -16,6 +16,7 @@ mod names;
 mod owner;
 mod restart;
 mod room;
+mod rules;
 mod seats;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -32,6 +33,7 @@ use self::links::Links;
 use self::names::Names;
 use self::owner::Ownership;
 use self::room::Room;
+use self::rules::{Ruled, Rules};
 use self::seats::Seats;
 use crate::buffer::Chunk;
 use crate::config::Config;
@@ -43,7 +45,7 @@ use crate::time::{Instant, Now};
 use crate::timers::Timers;
 use crate::topic::{
     Encoded, Epoch, Format, IdempotencyKey, Log, Message, Outcome, Position, Publishing, Reach,
-    Refusal, Retention, Ticket, TopicId, TopicName, Topics, View,
+    Refusal, Ticket, TopicId, TopicName, Topics, View,
 };
 
 /// All topics that one worker owns or follows.
@@ -52,7 +54,7 @@ pub struct Hub {
     worker: usize,
     workers: usize,
     random: Rng,
-    retention: Retention,
+    rules: Rules,
     topic_idle_ms: u64,
     budgets: Budgets,
     memory_max: usize,
@@ -78,6 +80,7 @@ pub struct Hub {
 struct Topic {
     name: TopicName,
     generation: u32,
+    ruled: Ruled,
     log: Log,
     seats: Seats,
     role: Role,
@@ -100,11 +103,7 @@ impl Hub {
             worker,
             workers: config.workers,
             random,
-            retention: Retention {
-                messages: limits.log_messages as usize,
-                bytes: limits.log_bytes,
-                age_ms: limits.log_age_ms,
-            },
+            rules: Rules::new(config),
             topic_idle_ms: limits.topic_idle_ms,
             budgets: config.budgets,
             memory_max: config.share(limits.memory_bytes_max),
@@ -226,10 +225,11 @@ impl Hub {
 
     /// Forgets what is too old. Returns whether the budget was used up.
     pub fn handle_timers(&mut self, now: Now) -> bool {
+        let sweeps_on = self.sweep(now.instant);
         for _ in 0..self.budgets.timers_per_tick {
-            let Some(slot) = self.timers.poll(now.instant) else { return false };
+            let Some(slot) = self.timers.poll(now.instant) else { return sweeps_on };
             self.release_answers(now, slot, true);
-            self.trim_by_age(now.instant, slot);
+            self.trim(now.instant, slot);
             if self.is_forgettable(slot, now.instant) {
                 self.forget(slot);
             } else {
@@ -284,6 +284,7 @@ impl Hub {
         let topic = Topic {
             name: name.clone(),
             generation,
+            ruled: self.rules.settle(name),
             log,
             seats: Seats::default(),
             role,
@@ -323,8 +324,9 @@ impl Hub {
 
     /// Sets the topic's timer to the next moment at which something has to be done about it.
     fn arm(&mut self, slot: u32) {
+        let retention = self.retention(slot);
         let topic = &self.topics[slot as usize];
-        let mut deadline = topic.log.oldest_expires(&self.retention);
+        let mut deadline = topic.log.oldest_expires(&retention);
         if topic.seats.is_empty() {
             deadline = deadline.min(match &topic.role {
                 // It is armed again when the owner has answered.
@@ -358,10 +360,10 @@ impl Hub {
             }
     }
 
-    /// Forgets messages that are too old. A topic's idle time begins when it has lost its last one.
-    fn trim_by_age(&mut self, now: Instant, slot: u32) {
+    /// Forgets messages that are too old, or too many since a reload. A topic's idle time begins when it has lost its last one.
+    fn trim(&mut self, now: Instant, slot: u32) {
         let had_messages = !self.topics[slot as usize].log.is_empty();
-        let retention = self.retention;
+        let retention = self.retention(slot);
         self.change_log(slot, |log| log.trim(&retention, now));
         let topic = &mut self.topics[slot as usize];
         if had_messages && matches!(topic.role, Role::Owner(_)) {

@@ -124,7 +124,7 @@ impl Hub {
         if self.topics[slot as usize].log.is_used_up() {
             self.begin_epoch(now, slot);
         }
-        let retention = self.retention;
+        let retention = self.retention(slot);
         let position = self.change_log(slot, |log| {
             log.append(Arc::clone(message), now.instant);
             let head = log.head();
@@ -170,13 +170,18 @@ impl Hub {
         topic: &TopicName,
         message: &Message,
     ) -> Result<u32, Refusal> {
-        if message.cost_bytes() > self.retention.bytes {
+        let slot = self.slot_of(topic);
+        let retention = match slot {
+            Some(slot) => self.retention(slot),
+            None => self.rules.retention(self.rules.settle(topic)),
+        };
+        if message.cost_bytes() > retention.bytes {
             return Err(Refusal::LargerThanLog);
         }
         if self.memory + message.cost_bytes() > self.memory_max {
             return Err(Refusal::MemoryUsedUp);
         }
-        self.begin_spoken(now, topic)
+        self.begin_spoken(now, topic, slot)
     }
 
     /// Begins a new epoch of a topic that this worker owns.

@@ -318,6 +318,10 @@ impl<S: System> EventLoop<S> {
                     self.counted += 1;
                     self.keep(stream, peer);
                 }
+                Parcel::Reload(config) => {
+                    self.drain_max_ms = config.limits.drain_max_ms;
+                    self.worker.reconfigure(config);
+                }
                 Parcel::Drain => {
                     self.drain_until = self.drain_until.min(now + self.drain_max_ms);
                 }

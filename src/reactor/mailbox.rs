@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::bell::Ring;
 use super::shared::{AtomicUsize, Ordering, Receiver, Sender, TrySendError, bounded, fence};
+use crate::config::Config;
 use crate::worker::Letter;
 
 /// What a worker's thread is sent.
@@ -25,6 +26,8 @@ pub enum Parcel<S> {
     },
     /// An accepted connection, handed over. Its sender has counted it as the receiver's.
     Socket(S, SocketAddr),
+    /// The operator has chosen anew.
+    Reload(Arc<Config>),
     /// Begin to go away.
     Drain,
     /// Say your number here: your loop turns.

@@ -132,6 +132,16 @@ impl Worker {
         self.now = now;
     }
 
+    /// From now on, what `config` says holds: for whoever comes, and for whoever is here from the next thing
+    /// that happens to him. Deadlines that are set stay.
+    pub fn reconfigure(&mut self, config: Arc<Config>) {
+        assert_eq!(config.workers, self.config.workers, "threads are there for good");
+        self.outboxes_bytes_max = config.share(config.limits.outboxes_bytes_max);
+        self.addresses.set_reads_per_second(config.limits.reads_per_second);
+        self.hub.reconfigure(&config);
+        self.config = config;
+    }
+
     /// This thread stood still for so long: peers get as much more time for what they have to do.
     pub fn forgive(&mut self, stalled_ms: u64) {
         if stalled_ms > 0 {

@@ -154,7 +154,7 @@ class CuttingProxy:
             thread = threading.Thread(target=self._forward, args=(client, stop), daemon=True)
             with self._lock:
                 self._pipes[thread] = wake
-            thread.start()
+                thread.start()  # under the lock: a cut joins every thread that it finds
 
     def _forward(self, client, stop):
         server = None

@@ -52,7 +52,7 @@ impl Server {
     /// The same, with a log at this level.
     pub fn start_logging(workers: usize, flags: &[&str], level: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-        command.env_clear().env("RUST_LOG", level);
+        command.env_clear().env("RUST_LOG", level).env("TIDINGS_CONFIG", "none");
         Self::spawn(command, workers, flags)
     }
 

@@ -292,6 +292,7 @@ class Relay:
         self.sent = {}  # by connection: bytes to tidings
         self.answered = {}  # by connection: bytes from tidings
         self.pieces = {}  # by connection: how often something came from tidings
+        self.left = set()  # connections that the proxy has ended
 
     def _accept(self):
         while True:
@@ -325,6 +326,8 @@ class Relay:
                 if data:
                     target.sendall(data)
                 else:
+                    if source is client:
+                        self.left.add(name)
                     sources.remove(source)
                     target.shutdown(socket.SHUT_WR)
 
