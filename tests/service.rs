@@ -129,6 +129,10 @@ fn a_manager_hears_when_the_server_is_ready_well_and_going_away() {
     for _ in 0..3 {
         assert_eq!(manager.hears_of("WATCHDOG"), "WATCHDOG=1\n");
     }
+    server.signal("-HUP");
+    let reloading = manager.hears_of("RELOADING=1\n");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading:?}");
+    manager.hears_of("READY=1\n");
     server.terminate();
     let stopping = manager.hears_of("STOPPING=1\n");
     assert!(stopping.contains("EXTEND_TIMEOUT_USEC=25000000\n"), "{stopping:?}");

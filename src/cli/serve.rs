@@ -15,7 +15,7 @@ use super::activation::{self, HandedOver};
 use super::config::tell;
 use super::logging::Log;
 use super::service;
-use super::settings::{Invocation, Settings};
+use super::settings::{Invocation, Reloader, Settings};
 use crate::config::{Config, Origins, TopicRules};
 use crate::fuse::Fuse;
 use crate::limits::{Budgets, Limits};
@@ -31,7 +31,7 @@ Examples:
 Every flag can be given as an environment variable (--log-age 60 is TIDINGS_LOG_AGE=60), and in a
 file (log-age = 60). A flag goes before a variable, a variable before the file; what comes of them,
 `tidings config print` shows.
-RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once. SIGHUP does the same on a terminal, and nothing elsewhere.";
+RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once. SIGHUP reads the settings again (on a terminal it drains).";
 
 /// The flags of `tidings serve`.
 #[derive(Clone, Debug, clap::Args)]
@@ -116,7 +116,7 @@ pub(crate) fn run(invocation: &Invocation) -> ExitCode {
         }
     };
     std::panic::set_hook(Box::new(log_panic));
-    let result = handed_over.and_then(|handed_over| serve(&settings, handed_over, &log));
+    let result = handed_over.and_then(|handed_over| serve(invocation, settings, handed_over, &log));
     if let Err(message) = &result {
         error!("{message}");
     }
@@ -140,32 +140,32 @@ fn escape(message: &str) -> String {
     message.chars().take(PANIC_CHARACTERS_MAX).flat_map(char::escape_debug).collect()
 }
 
-fn serve(settings: &Settings, handed_over: HandedOver, log: &Log) -> Result<(), String> {
+fn serve(
+    invocation: &Invocation,
+    settings: Settings,
+    handed_over: HandedOver,
+    log: &Log,
+) -> Result<(), String> {
     settings.warnings.iter().for_each(|warning| warn!("{warning}"));
     let listen = listen(&settings.arguments, &handed_over);
     let descriptors = raise_descriptor_limit();
-    let config = configure(settings, descriptors)?;
+    let config = configure(&settings, descriptors)?;
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
     let workers = config.workers;
     // Registered first: a signal during the start is not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let seed = RandomState::new().build_hasher().finish();
-    let drain_max_ms = limits.drain_max_ms;
-    let server = Server::start(config, &listen, handed_over.public, seed)
+    let server = Server::start(config.clone(), &listen, handed_over.public, seed)
         .map_err(|error| error.to_string())?;
     let addresses: Vec<String> =
         server.addresses().iter().map(|address| format!("http://{address}/")).collect();
     let all_addresses = addresses.join(" and ");
     info!(
         "listening on {} with {workers} workers and {descriptors} descriptors (up to {connections_max} \
-         connections), settings {}; a topic \
-         keeps {} messages, {} bytes, {} s; try: curl -N -H 'Accept: \
-         text/event-stream' {}topics/news",
+         connections), settings {}; a topic keeps {} messages, {} bytes, {} s; try: curl -N -H \
+         'Accept: text/event-stream' {}topics/news",
         all_addresses,
-        settings
-            .file
-            .as_ref()
-            .map_or_else(|| "without a file".to_owned(), |file| format!("from {}", file.display())),
+        settings.place(),
         limits.log_messages,
         limits.log_bytes,
         limits.log_age_ms / 1_000,
@@ -173,24 +173,10 @@ fn serve(settings: &Settings, handed_over: HandedOver, log: &Log) -> Result<(), 
     );
     service::ready(&all_addresses);
     let _watch = service::watch(&server, &all_addresses);
+    let reloader =
+        Reloader::new(invocation.clone(), settings, config, descriptors, server.reloader());
     let (drain, handle, log) = (server.drainer(), signals.handle(), log.clone());
-    let listener = std::thread::spawn(move || {
-        let mut is_draining = false;
-        for signal in signals.forever() {
-            if signal == SIGHUP && !std::io::stderr().is_terminal() {
-                info!("SIGHUP: there is nothing to load again, settings are flags; going on");
-                continue;
-            }
-            if std::mem::replace(&mut is_draining, true) {
-                warn!("told twice to stop: exiting at once");
-                log.flush();
-                std::process::exit(128 + signal);
-            }
-            info!("draining: saying goodbye to every connection");
-            drain();
-            service::stopping(drain_max_ms);
-        }
-    });
+    let listener = std::thread::spawn(move || obey(&mut signals, drain, reloader, &log));
     let result = server.wait();
     handle.close();
     // It ends with its handle, and has nothing to say.
@@ -212,6 +198,37 @@ fn listen(arguments: &ServeArguments, handed_over: &HandedOver) -> Vec<SocketAdd
     Vec::new()
 }
 
+/// Carries out what signals ask for, until the handle of `signals` is closed.
+fn obey(
+    signals: &mut Signals,
+    drain: impl Fn(),
+    mut reloader: Reloader<impl Fn(Config)>,
+    log: &Log,
+) {
+    let mut is_draining = false;
+    for signal in signals.forever() {
+        // On a terminal it says that the terminal is gone, and with it who started the server by hand.
+        if signal == SIGHUP && !std::io::stderr().is_terminal() {
+            if is_draining {
+                info!("reload: draining, so nothing is read again");
+            } else {
+                service::reloading();
+                reloader.reload();
+                service::reloaded();
+            }
+            continue;
+        }
+        if std::mem::replace(&mut is_draining, true) {
+            warn!("told twice to stop: exiting at once");
+            log.flush();
+            std::process::exit(128 + signal);
+        }
+        info!("draining: saying goodbye to every connection");
+        drain();
+        service::stopping(reloader.drain_max_ms());
+    }
+}
+
 /// Raises the soft limit of descriptors to the hard one; returns what it got.
 fn raise_descriptor_limit() -> u64 {
     rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
@@ -229,7 +246,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
 }
 
 /// Settles what depends on the machine.
-fn configure(settings: &Settings, descriptors: u64) -> Result<Config, String> {
+pub(super) fn configure(settings: &Settings, descriptors: u64) -> Result<Config, String> {
     let ServeArguments { workers, allow_origin, no_page, limits, .. } = settings.arguments.clone();
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(128));
     let workers = workers.map_or_else(cores, usize::from);

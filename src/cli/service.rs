@@ -23,7 +23,6 @@ pub(super) fn ready(addresses: &str) {
 }
 
 /// The configuration is read again. To be followed by [`reloaded`], whatever comes of it.
-#[allow(dead_code, reason = "for whoever reloads")]
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
@@ -32,7 +31,6 @@ pub(super) fn reloading() {
 }
 
 /// What was announced with [`reloading`] is over.
-#[allow(dead_code, reason = "for whoever reloads")]
 pub(super) fn reloaded() {
     notify(&[NotifyState::Ready]);
 }

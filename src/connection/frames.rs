@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::admission::admit;
 use super::command::Label;
 use super::context::Context;
 use super::pending::Ready;
@@ -156,13 +155,14 @@ impl Connection {
             let reason = "publishing needs one topic in the URL";
             return self.close_websocket(context, CloseCode::POLICY, reason);
         };
-        if let Err(problem) = admit(context.config, &topic, payload.len()) {
-            websocket.traffic.get_or_insert_default().pending.refuse(Label::Raw, problem);
-            return self.report_publishes(context);
-        }
         let time_ms = context.now.wall_ms;
         if let Ok(message) = Message::new(payload, Some(content_type), None, time_ms) {
             let ready = Ready { topic, message: Arc::new(message), key: None };
+            if let Err(problem) = ready.admit(context.config) {
+                let pending = &mut websocket.traffic.get_or_insert_default().pending;
+                pending.refuse(Label::Raw, problem);
+                return self.report_publishes(context);
+            }
             self.publish_from_websocket(context, ready, Label::Raw);
         }
     }

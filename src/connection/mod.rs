@@ -21,6 +21,7 @@
 
 mod admission;
 mod batch;
+mod browser_client;
 mod command;
 mod context;
 mod ending;

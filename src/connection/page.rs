@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
 use super::Connection;
+use super::browser_client;
 use super::context::Context;
 use super::problem::DRAINING;
 use super::respond;
@@ -16,6 +17,9 @@ use crate::wire::http1::Status;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; \
      frame-ancestors 'none'";
+
+/// The type of scripts.
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 impl Connection {
     /// Answers a request for one of the server's own resources.
@@ -36,14 +40,14 @@ impl Connection {
             Page::Index => {
                 (Status::OK, "text/html; charset=utf-8", include_str!("../page/index.html"))
             }
-            Page::Script => {
-                (Status::OK, "text/javascript; charset=utf-8", include_str!("../page/page.js"))
-            }
+            Page::Script => (Status::OK, SCRIPT, include_str!("../page/page.js")),
             Page::Style => {
                 (Status::OK, "text/css; charset=utf-8", include_str!("../page/page.css"))
             }
-            Page::Client => {
-                (Status::OK, "text/javascript; charset=utf-8", include_str!("../page/tidings.js"))
+            Page::Client => (Status::OK, SCRIPT, browser_client::MODULE),
+            Page::ClassicClient => (Status::OK, SCRIPT, browser_client::CLASSIC),
+            Page::ClientTypes => {
+                (Status::OK, "application/typescript; charset=utf-8", browser_client::TYPES)
             }
         };
         let exchange = self.settled(context, exchange);

@@ -29,14 +29,18 @@ pub(super) struct Ready {
 
 impl Ready {
     /// Checks everything that a line or command says.
-    pub(super) fn check(draft: Draft, config: &Config, now: Now) -> Result<Self, Problem> {
+    pub(super) fn check(draft: Draft, now: Now) -> Result<Self, Problem> {
         let Draft { topic, payload, content_type, event, key } = draft;
         let topic = TopicName::parse(topic.as_bytes())?;
-        admit(config, &topic, payload.len())?;
         let event = event.map(|event| EventName::parse(event.as_bytes())).transpose()?;
         let key = key.map(|key| IdempotencyKey::parse(key.as_bytes())).transpose()?;
         let message = Message::new(payload, Some(content_type.as_bytes()), event, now.wall_ms)?;
         Ok(Self { topic, message: Arc::new(message), key })
+    }
+
+    /// Whether its topic takes it.
+    pub(super) fn admit(&self, config: &Config) -> Result<(), Problem> {
+        admit(config, &self.topic, self.message.payload().len())
     }
 }
 

@@ -150,6 +150,10 @@ pub(super) enum Page {
     Style,
     /// `/tidings.js`
     Client,
+    /// `/tidings.classic.js`
+    ClassicClient,
+    /// `/tidings.d.ts`
+    ClientTypes,
 }
 
 impl Page {
@@ -198,6 +202,8 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
         "/page.js" => Page::Script,
         "/page.css" => Page::Style,
         "/tidings.js" => Page::Client,
+        "/tidings.classic.js" => Page::ClassicClient,
+        "/tidings.d.ts" => Page::ClientTypes,
         _ => {
             return Err(Problem::new(
                 Status::NOT_FOUND,

@@ -360,7 +360,8 @@ impl Hub {
             }
     }
 
-    /// Forgets messages that are too old, or too many since a reload. A topic's idle time begins when it has lost its last one.
+    /// Forgets messages that are too old, or too many since a reload. A topic's idle time begins when it has lost
+    /// its last one.
     fn trim(&mut self, now: Instant, slot: u32) {
         let had_messages = !self.topics[slot as usize].log.is_empty();
         let retention = self.retention(slot);

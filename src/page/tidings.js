@@ -1,4 +1,4 @@
-// The browser client of tidings: one module, no dependencies, no build.
+// The browser client of tidings: one file, no dependencies, no build. It runs under Node as well.
 //
 //   import { subscribe, publish } from '/tidings.js';
 //   const news = subscribe('news', { onMessage: (message) => console.log(message.data) });
@@ -7,141 +7,427 @@
 // A subscription is a cursor and a wire. The cursor means the same on every wire; so if one breaks
 // or cannot be had, the next goes on from it: nothing is missed or repeated. [n]: docs/protocol.md
 
-const WIRES = { websocket, ndjson, sse, 'long-poll': longPoll, poll };
-// Tried in this order until one opens. NDJSON and not SSE, because an SSE event has no room for the
-// topic, time and kind of a message: `data` would change its type with the wire.
-const AUTO = ['websocket', 'ndjson', 'long-poll'];
-const OPEN_MS_MAX = 10_000; // A wire that has said nothing by then does not get through.
-const SILENCE_MS_MAX = 60_000; // Several heartbeats [9.4]; then the connection is taken for dead.
+const WIRES = { websocket, sse, ndjson, 'long-poll': longPoll, poll };
+// From the best to the one that always works. SSE and not NDJSON, which says the same: what lies in
+// between may know text/event-stream as something to pass on at once. With the envelope [9.2], so
+// that a message is the same on every wire; and by fetch, as EventSource hides refusals, heartbeats
+// and the number of bytes.
+const AUTO = ['websocket', 'sse', 'long-poll', 'poll'];
+const OPEN_MS_MAX = 5000; // A wire that has said nothing by then does not get through.
+const SILENCE_MS_MAX = 75_000; // Several heartbeats [9.4], and more than a hidden tab's timers take.
 const STEADY_MS = 10_000; // A connection that held this long ends a series of failures.
-const PING_MS = 25_000; // Scripts cannot see WebSocket pings, so they have to send their own.
+const STRIKES_MAX = 3; // So often may a wire fail that has worked, until another one is tried.
+const REST_MS_MIN = 60_000; // A wire that failed where another one worked is left alone for this
+const REST_MS_MAX = 1_800_000; // long at first, and twice as long each time, up to this.
+const PING_MS = 25_000; // Scripts cannot see WebSocket pings, so they have to send their own,
+const PONG_MS_MAX = 10_000; // and are answered by then.
+const PUBLISH_MS_MAX = 30_000; // Well within the time that the server knows a key for [5.2].
 
 // Subscribes to a topic, or to an array of topics. Options:
-//   via        'auto' (default), 'websocket', 'ndjson', 'sse', 'long-poll' or 'poll'
+//   via        'auto' (default), 'websocket', 'sse', 'ndjson', 'long-poll' or 'poll'
 //   after      a cursor from before, 'earliest' or 'latest' (default)
-//   url        where the server is, with a slash at the end; default: where this module came from
-//   onMessage  called with { topic, id, time, event?, content_type?, encoding?, data } [2.3]; over
-//              'sse' without time, data always a string, and topic only if there is but one
+//   last       a number instead of `after`: begin so many messages before the head
+//   url        where the server is, with a slash at the end; default: where this file came from
+//   onMessage  called with { topic, id, time, event?, content_type?, encoding?, data } [2.3]
 //   onGap      called with { topic, count }: messages that are gone; count is null if unknown
-//   onState    called with 'connecting', 'open', 'waiting' or 'closed', { via, retryMs?, error? }
-// Returns { close(), cursor, requests }: the cursor behind the last message handed over, and how
-// many requests were made. It closes by itself only if the server says that the request is wrong.
-export function subscribe(topics, { via = 'auto', after, url, onMessage, onGap, onState } = {}) {
-  const wires = via === 'auto' ? AUTO : [via];
-  if (!Object.hasOwn(WIRES, wires[0])) throw new TypeError(`there is no wire "${via}"`);
-  const names = [...new Set([topics].flat())];
-  const address = topicAddress(names, url);
-  let [cursor, requests, closed] = [after ?? 'latest', 0, false];
-  let attempt = new AbortController(); // Ends the connection, or the wait for the next one.
+//   onState    called with 'connecting', 'open', 'waiting', 'paused' or 'closed', and with
+//              { via, retryMs?, error? }
+//   pauseWhenHidden  if true, a page that nobody sees has no connection; it resumes with the cursor
+//   signal     an AbortSignal that closes it
+// Returns { close(), cursor, state, via, requests, bytes, reconnects }: the cursor is behind the
+// last message handed over, `bytes` are those of bodies that were received, and `reconnects` says
+// how often there was a connection again after one that had been open. It closes by itself only if
+// the server says that the request is wrong.
+function subscribe(topics, options = {}) {
+  return new Subscription([...new Set([topics].flat())], options);
+}
 
-  // What a wire sees. It may leave behind `retryMs`, when to come back, and `error`, why it ended.
-  const newLink = (via) => ({
-    via,
-    topic: names.length === 1 ? names[0] : undefined,
-    signal: attempt.signal,
-    opened: false,
-    heardAt: performance.now(), // When the server last sent anything.
-    request(parameters) {
-      requests += 1;
-      address.search = new URLSearchParams({ after: cursor, ...parameters });
-      return new URL(address);
-    },
-    open(at) {
-      pass(at, !this.opened && (() => tell('open')));
-      this.opened = true;
-    },
-    // With several topics a message has a cursor beside its id [2.3].
-    message: (message) => pass(message.cursor ?? message.id, onMessage, message),
-    gap: ({ topic, count, cursor: behind }) => pass(behind, onGap, { topic, count }),
-  });
-  let link = newLink(wires[0]);
-  const pass = (at, callback, value) => {
-    if (!closed) cursor = at ?? cursor;
-    if (!closed && callback) call(callback, value);
-  };
-  const tell = (state, more) => onState && call(onState, state, { via: link.via, ...more });
-  const close = (error) => {
-    if (closed) return;
-    closed = true;
-    attempt.abort();
-    tell('closed', error && { error });
-  };
-  queueMicrotask(async () => { // Not before the caller has what is returned.
-    let [wire, proven, failures] = [0, -1, 0]; // `proven` is the wire that opened last.
-    while (!closed) { // One turn is one connection's life.
-      const startedAt = performance.now();
-      tell('connecting');
-      const watch = setInterval(() => {
-        const deadline = link.heardAt + (link.opened ? SILENCE_MS_MAX : OPEN_MS_MAX);
-        if (performance.now() > deadline) attempt.abort(new Error('silence'));
-      }, 1000);
-      await WIRES[link.via](link).catch((error) => (link.error ??= error));
-      clearInterval(watch);
-      attempt.abort(); // Whatever is left of the connection.
-      if (closed || link.error?.final) return close(link.error);
-      attempt = new AbortController();
-      if (link.opened) proven = wire;
-      if (link.opened && performance.now() - startedAt > STEADY_MS) failures = 0;
-      // A wire that cannot connect, and not because the server is away for a moment: move on.
-      const away = link.opened || link.retryMs !== undefined || (wire === proven && failures < 3);
-      if (!away) wire = (wire + 1) % wires.length;
-      if (away || wire === 0) {
-        const retryMs = link.retryMs ?? backOff(failures++);
-        tell('waiting', { retryMs, error: link.error });
-        await sleep(retryMs, attempt.signal);
-      }
-      link = newLink(wires[wire]);
+class Subscription {
+  requests = 0;
+  bytes = 0;
+  reconnects = 0;
+  state = 'connecting';
+  via; // The wire in use.
+  #options;
+  #address;
+  #position;
+  #wires;
+  #attempt = new AbortController(); // Ends the connection, or the wait for the next one.
+  #end = new AbortController();
+  #proven = new Set(); // Wires that have opened once.
+  #failed = new Set(); // Those that failed since the last one that opened.
+  #strikes = 0; // Failures in a row of the wire in use,
+  #failures = 0; // and of whichever.
+  #toldMs = 0; // How long the server wants us to stay away when a connection is lost,
+  #notBefore = 0; // and when that was over.
+  #isUnloaded = false;
+  #isTrying = false;
+
+  constructor(names, options) {
+    const { via = 'auto', after, last, url, signal } = options;
+    if (via !== 'auto' && !Object.hasOwn(WIRES, via)) {
+      throw new TypeError(`there is no wire "${via}"`);
     }
-  });
-  return {
-    close: () => close(),
-    get cursor() { return cursor; },
-    get requests() { return requests; },
-  };
+    this.#options = options;
+    this.#address = topicAddress(names, url);
+    this.#position = new Position(names, after, last);
+    this.#wires = (via === 'auto' ? AUTO : [via]).filter(isHere);
+    if (this.#wires.length === 0) throw new TypeError(`there is no "${via}" here`);
+    this.via = this.#choose();
+    signal?.addEventListener('abort', () => this.close(), { signal: this.#end.signal });
+    for (const [target, type] of [
+      [globalThis, 'online'], [globalThis, 'pagehide'], [globalThis, 'pageshow'],
+      [globalThis.document, 'visibilitychange'],
+    ]) target?.addEventListener?.(type, this, { signal: this.#end.signal });
+    // Not before the caller has what is returned.
+    queueMicrotask(() => (signal?.aborted ? this.close() : this.#run()));
+  }
+
+  get cursor() { return this.#position.text; }
+
+  close() { this.#close(); }
+
+  handleEvent({ type }) {
+    if (type === 'pagehide' || type === 'pageshow') this.#isUnloaded = type === 'pagehide';
+    if (type === 'online') {
+      rests.clear(); // It may be another network,
+      this.#failed.clear();
+      this.#failures = 0;
+      this.#attempt.abort(INTERRUPTED); // where what is left of the old one is of no use.
+    } else if (this.#isHidden !== (this.state === 'paused')) {
+      this.#attempt.abort(INTERRUPTED);
+    }
+  }
+
+  // A page that was left may be kept, to be shown again, only if it has no connections.
+  get #isHidden() {
+    return this.#isUnloaded || Boolean(this.#options.pauseWhenHidden && globalThis.document?.hidden);
+  }
+
+  #close(error) {
+    if (this.state === 'closed') return;
+    this.#end.abort();
+    this.#tell('closed', error && { error });
+    this.#attempt.abort(INTERRUPTED);
+  }
+
+  #tell(state, more) {
+    this.state = state;
+    call(this.#options.onState, state, { via: this.via, ...more });
+  }
+
+  // Every turn is a connection's life, or a wait.
+  async #run() {
+    while (this.state !== 'closed') {
+      this.#attempt = new AbortController();
+      const tooSoonMs = this.#notBefore - performance.now();
+      if (this.#isHidden) {
+        if (this.state !== 'paused') this.#tell('paused');
+        await sleep(undefined, this.#attempt.signal);
+      } else if (tooSoonMs > 0) {
+        if (this.state !== 'waiting') this.#tell('waiting', { retryMs: tooSoonMs });
+        await sleep(tooSoonMs, this.#attempt.signal);
+      } else {
+        this.via = this.#choose();
+        this.#tell('connecting');
+        if (!this.#attempt.signal.aborted) await this.#goOn(await this.#live());
+      }
+    }
+  }
+
+  async #live() {
+    const attempt = this.#attempt;
+    const link = this.#newLink(this.via, attempt.signal, {
+      open: (cursor) => this.#open(link, cursor),
+      message: (message) => this.#pass('onMessage', message),
+      gap: ({ topic, count, cursor }) => this.#pass('onGap', { topic, count }, cursor),
+    });
+    let tickedAt = performance.now();
+    const watch = setInterval(() => {
+      const now = performance.now();
+      const slept = now - tickedAt > STEADY_MS; // The machine or the tab: it is not the wire's fault.
+      tickedAt = now;
+      const openMsMax = OPEN_MS_MAX * 2 ** Math.min(this.#failures, 2); // Perhaps all is slow here.
+      if (now - link.heardAt > (link.openedAt === undefined ? openMsMax : SILENCE_MS_MAX)) {
+        link.isBlocked = !slept;
+        attempt.abort(new Error('the server is not heard'));
+      } else if (link.openedAt !== undefined) {
+        this.#tryBetter(attempt);
+      }
+    }, 1000);
+    await WIRES[this.via](link).catch((error) => (link.error ??= error));
+    clearInterval(watch);
+    attempt.abort(); // Whatever is left of the connection.
+    return link;
+  }
+
+  #newLink(via, signal, hooks) {
+    return new Link(via, signal, hooks, {
+      request: (parameters) => {
+        this.requests += 1;
+        const url = new URL(this.#address);
+        url.search = new URLSearchParams({ ...this.#position.query, ...parameters });
+        return url;
+      },
+      count: (bytes) => (this.bytes += bytes),
+    });
+  }
+
+  #open(link, cursor) {
+    if (this.state === 'closed') return;
+    this.#position.move(cursor);
+    if (link.openedAt !== undefined) return;
+    link.openedAt = performance.now();
+    if (this.#proven.size > 0) this.reconnects += 1;
+    this.#proven.add(link.via);
+    // That these failed is not for want of a network.
+    this.#failed.forEach((via) => rest(this.#address, via));
+    this.#failed.clear();
+    this.#tell('open');
+  }
+
+  #pass(callback, value, cursor) {
+    if (this.state === 'closed') return;
+    if (value.id !== undefined) this.#position.set(value.topic, value.id);
+    this.#position.move(cursor);
+    call(this.#options[callback], value);
+  }
+
+  // After a connection: the same wire or another one, at once or later.
+  async #goOn(link) {
+    const now = performance.now();
+    const opened = link.openedAt !== undefined;
+    if (this.state === 'closed' || link.error?.final) return this.#close(link.error);
+    if (opened && now - link.openedAt > STEADY_MS) {
+      this.#failures = this.#strikes = 0;
+      rests.delete(restKey(this.#address, link.via));
+    }
+    if (link.signal.reason === INTERRUPTED) return;
+    if (opened || link.retryMs !== undefined) this.#toldMs = link.retryMs ?? 0;
+    this.#notBefore = now + this.#toldMs;
+    if (!link.isGoodbye) this.#strikes += 1;
+    const isOut = this.#strikes >= (this.#proven.has(link.via) ? STRIKES_MAX : 1);
+    if (isOut || link.isBlocked) {
+      this.#failed.add(link.via);
+      this.#strikes = 0;
+      if (this.#failed.size < this.#wires.length) return;
+      this.#failed.clear();
+    }
+    const retryMs = Math.max(this.#toldMs, backOff(this.#failures++));
+    this.#attempt = new AbortController();
+    this.#tell('waiting', { retryMs, error: link.error });
+    if (this.state !== 'closed') await sleep(retryMs, this.#attempt.signal);
+  }
+
+  #choose() {
+    const left = this.#wires.filter((via) => !this.#failed.has(via));
+    return left.find((via) => !isResting(this.#address, via)) ?? left[0];
+  }
+
+  // A better wire may have rested enough, and what was in its way be gone. It is tried beside the
+  // one in use, so that no message waits for the outcome.
+  async #tryBetter(attempt) {
+    const better = this.#wires.slice(0, this.#wires.indexOf(this.via))
+      .find((via) => !isResting(this.#address, via));
+    if (!better || this.#isTrying) return;
+    this.#isTrying = true;
+    const trial = new AbortController();
+    const works = await new Promise((resolve) => {
+      const nothing = () => {};
+      const hooks = { open: () => resolve(true), message: nothing, gap: nothing };
+      const link = this.#newLink(better, trial.signal, hooks);
+      WIRES[better](link).catch(nothing).then(() => resolve(false));
+      sleep(OPEN_MS_MAX, attempt.signal).then(() => resolve(false));
+    });
+    trial.abort();
+    this.#isTrying = false;
+    if (attempt.signal.aborted) return;
+    if (works) attempt.abort(INTERRUPTED);
+    else rest(this.#address, better);
+  }
 }
 
 // Publishes one message and returns its id. A string is sent as text, a Blob or buffer as binary,
-// anything else as JSON. If the answer is lost it throws, and nobody knows; with the same `key` (1
-// to 128 visible ASCII characters, new for each message) it may then safely be called again [5.2].
-export async function publish(topic, data, { event, key, url } = {}) {
+// anything else as JSON, unless `contentType` says otherwise. What is refused for now, or whose
+// answer is lost, is sent again for half a minute, with the same key: it is published once [5.2].
+// Options: event, key (1 to 128 visible ASCII characters), contentType, url, signal.
+async function publish(topic, data, options = {}) {
+  const { event, key = randomKey(), contentType, url, signal } = options;
   const address = topicAddress([topic], url);
   if (event !== undefined) address.searchParams.set('event', event);
-  const binary = data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data);
-  const body = binary || typeof data === 'string' ? data : JSON.stringify(data);
-  const type = binary ? data.type || 'application/octet-stream'
-    : body === data ? 'text/plain; charset=utf-8' : 'application/json';
-  const headers = { 'Content-Type': type, ...(key !== undefined && { 'Idempotency-Key': key }) };
-  const response = await fetch(address, { method: 'POST', headers, body });
-  if (response.ok) return (await response.json()).id;
-  throw await refusal(response);
+  const isBinary = data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data);
+  const isText = typeof data === 'string';
+  const type = isBinary ? data.type || 'application/octet-stream'
+    : isText ? 'text/plain; charset=utf-8' : 'application/json';
+  const headers = new Headers({ 'Content-Type': contentType ?? type, 'Idempotency-Key': key });
+  const body = isBinary || isText ? data : JSON.stringify(data);
+  const send = async () => {
+    const response = await fetch(address, { method: 'POST', headers, body, signal });
+    if (response.ok) return (await response.json()).id;
+    throw await refusal(response);
+  };
+  const end = performance.now() + PUBLISH_MS_MAX;
+  for (let failures = 0; ; failures += 1) {
+    try {
+      return await send();
+    } catch (error) {
+      const isForNow = [undefined, 408, 429, 500, 502, 503, 504].includes(error.status);
+      const retryMs = Math.max(error.retryMs ?? 0, backOff(failures));
+      if (!isForNow || signal?.aborted || performance.now() + retryMs > end) throw error;
+      await sleep(retryMs, signal);
+    }
+  }
 }
 
-// The wires. Each runs until its connection ends; `subscribe` decides what comes next.
+// A look-alike of EventSource, for code that is written for one: `new TidingsEventSource(url)`, or
+// with the options of `subscribe` behind. It falls back where EventSource would not get through.
+class TidingsEventSource extends EventTarget {
+  static CONNECTING = 0;
+  static OPEN = 1;
+  static CLOSED = 2;
+  CONNECTING = 0;
+  OPEN = 1;
+  CLOSED = 2;
+  readyState = 0;
+  withCredentials = false;
+  onopen = null;
+  onmessage = null;
+  onerror = null;
+  #subscription;
+
+  constructor(url, options) {
+    super();
+    const address = new URL(url, globalThis.location?.href ?? home);
+    const [, base, path] = /^(.*\/)topics\/([^/]+)$/.exec(address.pathname) ?? [];
+    if (!path) throw new TypeError('the URL has to end in /topics/ and a topic');
+    this.url = address.href;
+    this.#subscription = subscribe(path.split(',').map(decodeURIComponent), {
+      after: address.searchParams.get('after') ?? undefined,
+      last: address.searchParams.get('last') ?? undefined,
+      ...options,
+      url: new URL(base, address),
+      onMessage: (message) => this.#hear(message.event ?? 'message', asPayload(message)),
+      onGap: (gap) => this.#hear('tidings:gap', JSON.stringify(gap)),
+      onState: (state, { error }) => {
+        this.readyState = state === 'open' ? 1 : state === 'closed' ? 2 : 0;
+        if (state === 'open') this.#dispatch(new Event('open'));
+        else if (state === 'waiting' || error) this.#dispatch(new Event('error'));
+      },
+    });
+  }
+
+  get lastEventId() { return this.#subscription.cursor; }
+
+  close() { this.#subscription.close(); }
+
+  #hear(type, data) {
+    const { origin } = new URL(this.url);
+    this.#dispatch(new MessageEvent(type, { data, origin, lastEventId: this.lastEventId }));
+  }
+
+  #dispatch(event) {
+    if (['open', 'message', 'error'].includes(event.type)) call(this[`on${event.type}`], event);
+    this.dispatchEvent(event);
+  }
+}
+
+// Where a subscription is. The cursor of several topics is those of each, joined in the order of
+// their names' bytes [3.4]; so it can be kept up to date with the `id` of a message.
+class Position {
+  #names;
+  #parts = new Map();
+  #start; // What the caller gave, until the server has given something better.
+  #last;
+
+  constructor(names, after, last) {
+    this.#names = [...names].sort(inByteOrder);
+    this.move(after ?? 'latest');
+    if (after === undefined) this.#last = last;
+  }
+
+  get text() { return this.#start ?? this.#names.map((name) => this.#parts.get(name)).join('.'); }
+
+  get query() { return this.#last === undefined ? { after: this.text } : { last: this.#last }; }
+
+  // Takes a cursor for all topics.
+  move(cursor) {
+    if (cursor === undefined) return;
+    const parts = cursor.split('.');
+    const isWhole = parts.length === this.#names.length;
+    this.#start = isWhole ? undefined : cursor;
+    this.#last = undefined;
+    if (isWhole) this.#names.forEach((name, index) => this.#parts.set(name, parts[index]));
+  }
+
+  // Takes the id of one topic's message.
+  set(topic, id) {
+    this.#parts.set(topic, id);
+    this.#last = undefined;
+  }
+}
+
+// A connection, as its wire sees it.
+class Link {
+  openedAt; // When the first word of the server came through.
+  heardAt = performance.now(); // When its last one came.
+  retryMs; // When it wants us back,
+  isGoodbye = false; // and whether that was its last word.
+  isBlocked = false; // Connected, but nothing comes through.
+  error; // Why it ended.
+
+  constructor(via, signal, hooks, { request, count }) {
+    Object.assign(this, { via, signal, ...hooks, request, count });
+  }
+
+  heard(bytes) {
+    this.heardAt = performance.now();
+    this.count(bytes);
+  }
+
+  goodbye(retryMs, error) {
+    Object.assign(this, { retryMs, isGoodbye: true, error });
+  }
+}
+
+// The wires. Each runs until its connection ends.
+
 async function websocket(link) {
   const target = link.request();
   target.protocol = target.protocol.replace('http', 'ws');
   const socket = new WebSocket(target, 'tidings.json');
-  const ping = setInterval(() => socket.send('{"type":"ping"}'), PING_MS);
-  socket.onmessage = ({ data }) => receive(link, data);
-  const { code, reason } = await new Promise((resolve) => {
-    socket.onclose = link.signal.onabort = resolve;
-  });
-  clearInterval(ping);
-  socket.onmessage = null;
-  socket.close();
-  const told = /^retry_ms=(\d+)$/.exec(reason); // With code 1012 [11.7].
-  if (told) link.retryMs = Number(told[1]);
-  throw link.signal.reason ?? new Error(`the WebSocket was closed: ${code} ${reason}`);
+  const timers = [];
+  try {
+    const { code, reason } = await new Promise((resolve, reject) => {
+      socket.onclose = link.signal.onabort = resolve;
+      socket.onerror = () => {}; // The close comes anyway; under Node somebody has to listen.
+      socket.onmessage = ({ data }) => {
+        link.heard(encoder.encode(data).length);
+        try { receive(link, data); } catch (error) { reject(error); }
+      };
+      timers[0] = setInterval(() => {
+        if (socket.readyState !== WebSocket.OPEN) return;
+        const sentAt = performance.now();
+        socket.send('{"type":"ping"}');
+        timers[1] = setTimeout(() => {
+          if (link.heardAt < sentAt) reject(new Error('the server does not answer a ping'));
+        }, PONG_MS_MAX);
+      }, PING_MS);
+    });
+    const told = /^retry_ms=(\d+)$/.exec(reason); // With code 1012 [11.7].
+    if (told) link.goodbye(Number(told[1]));
+    link.signal.throwIfAborted();
+    // A browser does not say why there is no connection; the server does, if it is asked again.
+    if (link.openedAt === undefined && !told) await get(link, 'application/json', LATEST);
+    throw new Error(`the WebSocket was closed: ${code} ${reason}`);
+  } finally {
+    timers.forEach((timer) => clearTimeout(timer));
+    socket.onmessage = null;
+    socket.close();
+  }
 }
 
-async function ndjson(link) {
-  const response = await get(link, 'application/x-ndjson');
-  await eachLine(link, response, (line) => line && receive(link, line)); // Empty: a heartbeat.
-}
-
-// EventSource would do, but it hides refusals, and events whose name one did not ask for.
 async function sse(link) {
-  const response = await get(link, 'text/event-stream');
+  const response = await get(link, 'text/event-stream', { envelope: '' });
   let [id, event, data] = [undefined, '', []];
   await eachLine(link, response, (line) => {
     const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(line);
@@ -149,15 +435,20 @@ async function sse(link) {
     else if (field === 'event') event = value;
     else if (field === 'id') id = value;
     else if (field === 'retry' && /^\d+$/.test(value)) link.retryMs = Number(value);
-    if (line !== '') return;
-    const text = data.join('\n'); // A blank line ends the event.
-    if (data.length === 0) id && link.open(id); // An id alone is how a stream opens [9.1].
-    else if (event === 'tidings:gap') link.gap({ ...JSON.parse(text), cursor: id });
-    else if (event === 'tidings:drain') link.retryMs = JSON.parse(text).retry_ms;
-    else if (event === 'tidings:refused') link.error = problem(JSON.parse(text));
-    else link.message({ topic: link.topic, id, ...(event && { event }), data: text });
+    if (line !== '') return; // A blank line ends the event.
+    const said = data.length > 0 && JSON.parse(data.join('\n'));
+    if (!said) id && link.open(id); // An id alone is how a stream opens [9.1].
+    else if (event === 'tidings:gap') link.gap({ ...said, cursor: id });
+    else if (event === 'tidings:drain') link.goodbye(said.retry_ms);
+    else if (event === 'tidings:refused') link.goodbye(link.retryMs, problem(said));
+    else link.message(said);
     [event, data] = ['', []]; // The id stays (HTML §9.2.6).
   });
+}
+
+async function ndjson(link) {
+  const response = await get(link, 'application/x-ndjson');
+  await eachLine(link, response, (line) => line && receive(link, line)); // Empty: a heartbeat.
 }
 
 async function longPoll(link) {
@@ -178,15 +469,17 @@ async function poll(link) {
 async function get(link, type, parameters) {
   const options = { headers: { Accept: type }, cache: 'no-store', signal: link.signal };
   const response = await fetch(link.request(parameters), options);
-  link.heardAt = performance.now();
+  link.heard(0);
   if (response.ok && response.headers.get('Content-Type')?.startsWith(type)) return response;
   const error = await refusal(response);
-  link.retryMs = error.retryMs;
+  if (error.retryMs !== undefined) link.goodbye(error.retryMs);
   throw error;
 }
 
 async function readPage(link, parameters) {
-  const page = await (await get(link, 'application/json', parameters)).json();
+  const bytes = await (await get(link, 'application/json', parameters)).arrayBuffer();
+  link.heard(bytes.byteLength);
+  const page = JSON.parse(new TextDecoder().decode(bytes));
   link.open();
   page.gap?.forEach((gap) => link.gap(gap));
   page.messages.forEach((message) => link.message(message));
@@ -196,23 +489,25 @@ async function readPage(link, parameters) {
 
 // A line of NDJSON or a text frame of `tidings.json`: they are the same [10.2, 11.3].
 function receive(link, line) {
-  link.heardAt = performance.now();
   const value = JSON.parse(line);
-  if (value.type === undefined) link.message(value);
-  if (value.type === 'open') link.open(value.cursor);
+  const { cursor, ...message } = value; // With several topics, a message has both [2.3].
+  if (value.type === undefined) link.message(message);
+  if (value.type === 'open') link.open(cursor);
   if (value.type === 'gap') link.gap(value);
-  if (value.type === 'drain' || value.type === 'refused') link.retryMs = value.retry_ms;
-  if (value.type === 'refused') link.error = problem(value);
+  if (value.type === 'drain') link.goodbye(value.retry_ms);
+  if (value.type === 'refused') link.goodbye(value.retry_ms, problem(value));
 }
 
 // Calls `take` with each line, wherever the network cut it. Lines end in CRLF, LF or CR.
 async function eachLine(link, response, take) {
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
   for (let rest = ''; ;) {
     const { value, done } = await reader.read();
     if (done) return; // A line without its end is half of something; the cursor is still before it.
-    link.heardAt = performance.now();
-    const lines = (rest + value).split(/\r\n|\n|\r(?!$)/); // A CR at the end may be half a CRLF.
+    link.heard(value.length);
+    const text = rest + decoder.decode(value, { stream: true });
+    const lines = text.split(/\r\n|\n|\r(?!$)/); // A CR at the end may be half a CRLF.
     rest = lines.pop();
     lines.forEach(take);
   }
@@ -222,7 +517,9 @@ function topicAddress(names, url) {
   const path = names.map(encodeURIComponent).join(',');
   // Browsers resolve these in a URL, however they are written.
   if (['', '.', '..'].includes(path)) throw new TypeError(`browsers cannot ask for "${path}"`);
-  return new URL(`topics/${path}`, new URL(url ?? import.meta.url, globalThis.location?.href));
+  const address = new URL(`topics/${path}`, new URL(url ?? home, globalThis.location?.href));
+  if (!address.protocol.startsWith('http')) throw new TypeError('`url` has to say where it is');
+  return address;
 }
 
 // Final is what this server calls wrong; what a proxy says may be otherwise in a minute.
@@ -233,18 +530,56 @@ async function refusal(response) {
   error.retryMs = Number(response.headers.get('Retry-After')) * 1000 || undefined;
   return error;
 }
-const problem = ({ status, title = '', detail = '' }) =>
-  Object.assign(new Error(`${status} ${title} ${detail}`), { status });
+const problem = ({ status, title = '', detail = '', type }) =>
+  Object.assign(new Error(`${status} ${title} ${detail}`), { status, type });
+
+// What was found out about wires, by server, for the next subscription too: { ms, until }.
+const rests = new Map();
+const restKey = ({ origin }, via) => `${via} ${origin}`;
+const isResting = (address, via) => rests.get(restKey(address, via))?.until > performance.now();
+function rest(address, via) {
+  const before = rests.get(restKey(address, via))?.ms;
+  const ms = Math.min(REST_MS_MAX, before ? before * 2 : REST_MS_MIN);
+  rests.set(restKey(address, via), { ms, until: performance.now() + ms });
+}
+
+const LATEST = { after: 'latest' };
+const isHere = (via) => via !== 'websocket' || Boolean(globalThis.WebSocket);
 
 // Full jitter: clients that lost the same server at the same time do not come back together.
 const backOff = (failures) => Math.random() * Math.min(30_000, 1000 * 2 ** failures);
 
+// Until the signal is aborted, or the time is over if there is one.
 const sleep = (ms, signal) => new Promise((resolve) => {
-  const timer = setTimeout(resolve, ms);
-  signal.onabort = () => resolve(clearTimeout(timer));
+  if (signal?.aborted) return resolve();
+  const timer = ms !== undefined && setTimeout(wake, ms);
+  signal?.addEventListener('abort', wake);
+  function wake() {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', wake);
+    resolve();
+  }
 });
+
+// The reason of an end that is nobody's fault.
+const INTERRUPTED = new DOMException('interrupted', 'AbortError');
 
 // What the application throws is its own affair: it must not end the connection.
 function call(callback, ...values) {
-  try { callback(...values); } catch (error) { reportError(error); }
+  try { callback?.(...values); } catch (error) { (globalThis.reportError ?? console.error)(error); }
 }
+
+const encoder = new TextEncoder();
+const inByteOrder = (one, other) => {
+  const [a, b] = [one, other].map((name) => encoder.encode(name));
+  const at = a.findIndex((byte, index) => byte !== b[index]);
+  return at === -1 ? -1 : a[at] - (b[at] ?? -1);
+};
+const randomKey = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
+// The text that an EventSource would have given.
+const asPayload = ({ data, content_type: type = '' }) =>
+  typeof data === 'string' && !type.includes('json') ? data : JSON.stringify(data);
+
+// What follows is the module's own; /tidings.classic.js ends otherwise.
+const home = import.meta.url;
+export { subscribe, publish, TidingsEventSource };

@@ -12,3 +12,5 @@ mod support;
 mod command;
 mod files;
 mod page;
+mod reload;
+mod topics;

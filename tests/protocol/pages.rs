@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 9] = [
     ("/healthz", "text/plain"),
     ("/readyz", "text/plain"),
     ("/metrics", "text/plain; version=0.0.4"),
@@ -10,6 +10,8 @@ const PAGES: [(&str, &str); 7] = [
     ("/page.js", "text/javascript"),
     ("/page.css", "text/css"),
     ("/tidings.js", "text/javascript"),
+    ("/tidings.classic.js", "text/javascript"),
+    ("/tidings.d.ts", "application/typescript"),
 ];
 
 #[test]

@@ -8,6 +8,7 @@ mod file;
 mod place;
 mod print;
 mod reference;
+mod reload;
 mod table;
 mod topics;
 
@@ -20,6 +21,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 
 pub(crate) use self::reference::reference;
+pub(crate) use self::reload::Reloader;
 
 use self::file::{Contents, Entry};
 use self::table::{Key, Table, explain, suggestion};
@@ -210,6 +212,12 @@ impl Invocation {
 }
 
 impl Settings {
+    /// Which file they are from, as the end of a sentence.
+    pub(crate) fn place(&self) -> String {
+        let from = |file: &PathBuf| format!("from {}", file.display());
+        self.file.as_ref().map_or_else(|| "without a file".to_owned(), from)
+    }
+
     /// Everything as a file, with where each value came from.
     pub(crate) fn to_toml(&self) -> String {
         print::to_toml(self)
