@@ -340,6 +340,10 @@ impl<S: System> EventLoop<S> {
                 Parcel::Drain => {
                     self.drain_until = self.drain_until.min(now + self.drain_max_ms);
                 }
+                Parcel::Pulse(answers) => {
+                    // There is room for every worker's, and nobody may be waiting any more.
+                    let _ = answers.try_send(self.own);
+                }
             }
         }
     }
