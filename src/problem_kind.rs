@@ -191,6 +191,12 @@ kinds! {
     MalformedRequestMember = 400 "malformed-request-member" "The member request is malformed";
     /// `encoding` is not `base64`, or `data` not encoded so.
     MalformedBase64 = 400 "malformed-base64" "The data is not base64";
+    /// A resource of the operator's, asked for at an address of the clients'.
+    OperatorOnly = 403 "operator-only" "This is for the operator";
+    /// A connection that is to be ended and is not there.
+    NoSuchConnection = 404 "no-such-connection" "There is no such connection";
+    /// `limit`, `sort` or `after` of a listing.
+    MalformedListing = 400 "malformed-listing" "A parameter of the listing is malformed";
     /// What is to be explained is no `message/http`.
     ExplainContentType = 415 "explain-content-type" "What is to be explained is message/http";
 
@@ -206,6 +212,12 @@ kinds! {
     MemoryUsedUp = 503 "memory-used-up" "The memory for messages is used up";
     /// The worker that has the topic panicked before it had answered.
     WorkerFailed = 503 "worker-failed" "The part of the server that has the topic failed";
+    /// More listings than are made at a time.
+    TooManyListings = 503 "too-many-listings" "Too many listings are being made";
+    /// `--outboxes-bytes-max` is used up.
+    OutboxesUsedUp = 503 "outboxes-used-up" "There is no room for so long an answer";
+    /// The operator has ended the connection.
+    EndedByOperator = 503 "ended-by-operator" "The operator has ended the connection";
     /// The server goes away.
     Draining = 503 "draining" "The server is going away";
 }
@@ -279,6 +291,8 @@ names! {
     After = "after",
     Event = "event",
     Last = "last",
+    Limit = "limit",
+    Sort = "sort",
     Wait = "wait",
 }
 

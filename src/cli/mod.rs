@@ -1,4 +1,4 @@
-//! The command line: `tidings serve`, `publish`, `subscribe`, `explain`, `bench`, `config`.
+//! The command line: `tidings serve`, `publish`, `subscribe`, `explain`, `health`, `bench`, `config`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -15,26 +15,32 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+mod activation;
 mod base_url;
 pub mod bench;
 mod coming_back;
+pub mod completions;
 pub mod config;
 mod event_stream;
 pub mod explain;
 #[cfg(any(test, fuzzing))]
 pub use self::event_stream::fuzz::fuzz_event_stream;
+pub mod health;
 mod http;
 mod http_body;
 mod lines;
 mod logging;
+pub mod manual;
 pub mod publish;
 mod publish_lines;
 #[cfg(test)]
 mod scripted;
 pub mod serve;
+mod service;
 mod settings;
 pub mod subscribe;
 
+use self::config::ConfigCommand;
 use self::settings::Invocation;
 
 const EXAMPLES: &str = "\
@@ -68,11 +74,17 @@ enum Command {
     Subscribe(subscribe::SubscribeArguments),
     /// Ask a running server what it would do with a request, and why
     Explain(explain::ExplainArguments),
+    /// Ask a server whether it is well
+    Health(health::HealthArguments),
     /// Measure this server, or another one
     Bench(bench::BenchArguments),
     /// Show and check the server's settings
     #[command(subcommand)]
-    Config(config::ConfigCommand),
+    Config(ConfigCommand),
+    /// Print a shell's completions of this command
+    Completions(completions::CompletionsArguments),
+    /// Print a manual page, or write all of them
+    Man(manual::ManualArguments),
 }
 
 /// Runs the command that this process was started with; returns what it should exit with: 0 when
@@ -85,10 +97,14 @@ pub fn run() -> ExitCode {
         Some(Command::Publish(arguments)) => publish::run(&arguments),
         Some(Command::Subscribe(arguments)) => subscribe::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
+        Some(Command::Health(arguments)) => health::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
+        Some(Command::Config(ConfigCommand::Reference)) => print(settings::reference()),
         Some(Command::Config(command)) => {
             config::run(&command, &Invocation::of_process(innermost(&matches)))
         }
+        Some(Command::Completions(arguments)) => completions::run(&arguments, Arguments::command()),
+        Some(Command::Man(arguments)) => manual::run(&arguments, Arguments::command()),
     }
 }
 
@@ -112,9 +128,9 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
 }
 
 /// Prints the result of a command. 0 if it went out, or nobody wanted to read it to its end.
-fn print(text: &str) -> ExitCode {
+fn print(text: impl AsRef<[u8]>) -> ExitCode {
     let mut output = std::io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match output.write_all(text.as_ref()).and_then(|()| output.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             eprintln!("tidings: cannot write: {error}");
             ExitCode::FAILURE

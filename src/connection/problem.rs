@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::limits::BATCH_ERRORS_MAX;
+use crate::limits::{BATCH_ERRORS_MAX, LISTING_ENTRIES_MAX};
 use crate::problem_kind::{FieldName, Member, Part, ProblemKind};
 use crate::topic::{MessageError, NAME_BYTES_MAX, NameError, Refusal, TopicName};
 use crate::wire::command::CommandError;
@@ -152,6 +152,7 @@ fn limit(kind: ProblemKind, config: &Config) -> Option<String> {
         ProblemKind::UnwantedBodyTooLarge => limits.drop_bytes_max,
         ProblemKind::LargerThanLog => limits.log_bytes,
         ProblemKind::BodyTooSlow => limits.body_rate_min,
+        ProblemKind::MalformedListing => LISTING_ENTRIES_MAX as usize,
         ProblemKind::TooManyWrongLines => BATCH_ERRORS_MAX as usize,
         ProblemKind::TooManyReads => limits.reads_per_second as usize,
         ProblemKind::TooManyConnectionsFromAddress => limits.connections_per_address as usize,
@@ -171,7 +172,7 @@ fn seconds(ms: u64) -> String {
 impl Counters {
     /// Counts a refusal.
     pub(super) fn count_refusal(&mut self, problem: &Problem) {
-        self.refusals[problem.kind as usize] += 1;
+        self.refusals.0[problem.kind as usize] += 1;
     }
 }
 

@@ -65,7 +65,7 @@ pub enum View<'a> {
     Live(&'a Log),
 }
 
-/// What a worker knows of a topic that nobody need have used.
+/// What is known of a topic that nobody need have used.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Glimpse {
     /// It is there.
@@ -77,8 +77,6 @@ pub enum Glimpse {
     },
     /// It has not begun, or was forgotten.
     Unused,
-    /// Another worker sequences it, which knows.
-    Elsewhere,
 }
 
 /// The topics of a worker.
@@ -107,9 +105,6 @@ pub trait Topics {
 
     /// Ends a subscription.
     fn unsubscribe(&mut self, now: Now, topic: TopicId, seat: u32);
-
-    /// What this worker knows of a topic, without beginning it.
-    fn look(&self, topic: &TopicName) -> Glimpse;
 
     /// Bytes of memory that messages and bodies under way may still use.
     fn memory_left(&self) -> usize;

@@ -104,7 +104,8 @@ fn clause_13_3_the_rule_for_an_origin_is_named() {
 
 #[test]
 fn clause_13_3_a_cursor_is_decoded_and_compared_with_the_topic() {
-    let server = Server::start(&["--log-messages", "3"]);
+    // What another worker has is known too.
+    let server = Server::start_with_workers(4, &["--log-messages", "3"]);
     let ids: Vec<String> = (0..5).map(|_| server.publish("a", "x")).collect();
     let ask = |fields: &str, query: &str| {
         let said = explained(&server, get(&format!("/topics/a{query}"), fields));

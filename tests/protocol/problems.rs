@@ -14,8 +14,10 @@ use crate::support::*;
 const PAGE: &str = include_str!("../../docs/errors.md");
 
 /// Kinds that no client of a test can bring about, and where they are brought about instead.
-const ELSEWHERE: [(&str, &str); 1] =
-    [("worker-failed", "tests/invariants/panics.rs: a bug in the server, which has to be planted")];
+const ELSEWHERE: [(&str, &str); 2] = [
+    ("worker-failed", "tests/invariants/panics.rs: a bug in the server, which has to be planted"),
+    ("too-many-listings", "tests/operator/topics.rs: takes a listing that lasts"),
+];
 
 /// What the page says of one kind.
 struct Section<'a> {
@@ -256,6 +258,27 @@ fn provoke_in_trouble(slug: &str) -> Value {
         "page-turned-off" => object(&Server::start(&["--no-page"]).get("/")),
         "publishing-closed" => ruled("publish = 'nobody'"),
         "too-large-for-topic" => ruled("message-bytes-max = 1000"),
+        "operator-only" => {
+            let server = Server::start(&["--admin-listen", "127.0.0.1:0"]);
+            object(&server.get("/metrics"))
+        }
+        "outboxes-used-up" => {
+            let server = Server::start(&["--outboxes-bytes-max", "1K", "--outbox-bytes-max", "1K"]);
+            object(&server.get("/metrics"))
+        }
+        "ended-by-operator" => {
+            let server = Server::start(&[]);
+            let mut poll = server.client();
+            poll.send_request("GET", "/topics/news?wait=25", &[], b"");
+            server.await_metric("tidings_subscriptions{wire=\"poll\"}", 1);
+            let listed = server.get("/connections?topic=news").json();
+            let id = string(&listed["connections"][0]["id"]);
+            assert_eq!(
+                server.request("DELETE", &format!("/connections/{id}"), &[], b"").status,
+                204
+            );
+            object(&poll.answer())
+        }
         "too-many-reads" => {
             let server = Server::start(&["--reads-per-second", "1"]);
             let mut client = from(2, &server);

@@ -190,7 +190,8 @@ mod tests {
              route    long poll. The query has wait.\n\
              start    cursor. The query has after.\n\
              topic    a: there in epoch e, 2 to 4 are retained, the next is 5; \
-             the cursor has 1 of epoch f; a gap of unknown size would be declared; 3 messages to be given. Another epoch.\n\
+             the cursor has 1 of epoch f; a gap of unknown size would be declared; \
+             3 messages to be given. Another epoch.\n\
              limit    --wait-max 50, of which it has 5\n\
              answer   403. Origins first.\n         T. D.\n         \
              See /errors#foreign-origin (docs/errors.md, and GET /errors of the server).\n"

@@ -124,7 +124,7 @@ fn of_route(bounds: &mut Vec<Bound>, asked: &Asked<'_>, route: &Route, config: &
         Route::Explain => {
             bounds.push(Bound("--head-bytes-max", limits.head_bytes_max as f64, body));
         }
-        Route::Head(_) | Route::Delete(_) | Route::Options(_) | Route::Page(_) => {
+        _ => {
             bounds.push(Bound("--drop-bytes-max", limits.drop_bytes_max as f64, body));
         }
     }

@@ -13,12 +13,13 @@ mod reading;
 pub use self::fuzz::fuzz_explain;
 
 use super::context::Context;
+use super::operator::{Explaining, Inquiry};
 use super::problem::{DRAINING, Problem};
 use super::publish::{LENGTH_REQUIRED, check_drop, check_publish};
 use super::request::{WEBSOCKET_WITH_BODY, head_limits};
 use super::route::{self, Exchange, Grant, Page, ReadWire, Route};
 use super::{Connection, respond};
-use crate::config::{Config, Origins};
+use crate::config::{Config, Entrance, Origins};
 use crate::topic::{Glimpse, Refusal, TopicName, Topics};
 use crate::wire::envelope::Object;
 use crate::wire::http1::{Framing, Head, HeadError, HeadSearch, Status, Version, parse_head};
@@ -30,6 +31,8 @@ struct State<'a> {
     config: &'a Config,
     memory_left: u64,
     draining: bool,
+    /// Where the request would come in.
+    entrance: Entrance,
 }
 
 /// A request that was understood as far as that goes.
@@ -44,24 +47,48 @@ struct Asked<'a> {
 }
 
 impl Connection {
-    /// Answers with what would be done with the request that begins with `bytes`.
+    /// Asks what is known of the topics of the request that begins with `bytes`; then it is explained.
     pub(super) fn explain<T: Topics>(
         &mut self,
         context: &mut Context<'_, T>,
         exchange: Exchange,
         bytes: &[u8],
     ) {
-        let exchange = self.settled(context, exchange);
+        let entrance = self.explained_entrance();
+        let topics = match understand(bytes, context.config, entrance) {
+            Ok(Asked { route: Ok(route), .. }) => reading::topics_of(&route).0.to_vec(),
+            _ => Vec::new(),
+        };
+        let explaining = Explaining { bytes: Box::from(bytes), topics };
+        self.begin_inquiry(context, exchange, Inquiry::Explain(explaining));
+    }
+
+    /// The explanation, now that it is known of the topics what there is to know.
+    pub(super) fn explanation<T: Topics>(
+        &self,
+        context: &Context<'_, T>,
+        bytes: &[u8],
+        known: &[(TopicName, Glimpse)],
+    ) -> Vec<u8> {
         let state = State {
             config: context.config,
             memory_left: context.topics.memory_left() as u64,
             draining: context.draining,
+            entrance: self.explained_entrance(),
         };
-        let body = explanation(bytes, state, |topic| context.topics.look(topic));
-        self.outbox.write(|out| {
-            respond::answer(out, context, &exchange, Status::OK, "application/json", &body);
-        });
-        self.finish(context, exchange);
+        explanation(bytes, state, |topic| {
+            // They are in the order of their names, as every request's are.
+            let place = known.binary_search_by(|(name, _)| name.cmp(topic));
+            place.ok().and_then(|place| known.get(place)).map_or(Glimpse::Unused, |one| one.1)
+        })
+    }
+
+    /// Who asks at the operator's own address wants to know of the clients'.
+    fn explained_entrance(&self) -> Entrance {
+        match self.entrance {
+            Entrance::Admin => Entrance::Public { loopback: false },
+            entrance => entrance,
+        }
     }
 }
 
@@ -69,7 +96,7 @@ impl Connection {
 fn explanation(bytes: &[u8], state: State<'_>, look: impl Fn(&TopicName) -> Glimpse) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     let object = Object::new(&mut out);
-    match understand(bytes, state.config) {
+    match understand(bytes, state.config, state.entrance) {
         Ok(asked) => explain_request(object, &asked, state, look),
         Err(error) => explain_answer(
             object,
@@ -84,7 +111,11 @@ fn explanation(bytes: &[u8], state: State<'_>, look: impl Fn(&TopicName) -> Glim
 }
 
 /// Does with a head what [`Connection::consume`] would.
-fn understand<'a>(bytes: &'a [u8], config: &Config) -> Result<Asked<'a>, HeadError> {
+fn understand<'a>(
+    bytes: &'a [u8],
+    config: &Config,
+    entrance: Entrance,
+) -> Result<Asked<'a>, HeadError> {
     let limits = head_limits(config);
     let end = HeadSearch::default().find_end(bytes, &limits)?.ok_or(HeadError::Incomplete)?;
     let bytes = bytes.get(..end).ok_or(HeadError::Incomplete)?;
@@ -93,7 +124,7 @@ fn understand<'a>(bytes: &'a [u8], config: &Config) -> Result<Asked<'a>, HeadErr
     let method = line.split(|&byte| byte == b' ').next().unwrap_or_default();
     let method = str::from_utf8(method).unwrap_or_default();
     let exchange = route::exchange(&head, config);
-    let route = route::route(&head, config);
+    let route = route::route(&head, entrance, config);
     Ok(Asked { head, method, bytes: end, exchange, route })
 }
 
@@ -197,6 +228,7 @@ const fn name(route: &Route) -> &'static str {
         Route::Explain => "explanation",
         Route::Options(_) => "preflight",
         Route::Page(_) => "page",
+        Route::Inquire(_) => "question of the operator's",
     }
 }
 
@@ -217,7 +249,7 @@ fn because(asked: &Asked<'_>, route: &Route) -> String {
         },
         Route::WebSocket(handshake) if handshake.json => "Upgrade offers websocket, Connection says upgrade, and Sec-WebSocket-Protocol offers tidings.json.".to_owned(),
         Route::WebSocket(_) => "Upgrade offers websocket and Connection says upgrade; Sec-WebSocket-Protocol does not offer tidings.json.".to_owned(),
-        Route::Explain | Route::Page(_) => format!("The path is {}.", asked.head.path),
+        Route::Explain | Route::Page(_) | Route::Inquire(_) => format!("The path is {}.", asked.head.path),
         _ => format!("The method is {}.", asked.method),
     }
 }
@@ -271,7 +303,9 @@ fn verdict(
             (Ok(Status::OK), "If the server has room for its topics.")
         }
         Route::Delete(_) => (Ok(Status::OK), "If the topic has begun."),
-        Route::Explain | Route::Page(_) => (Ok(Status::OK), "It is always there."),
+        Route::Explain | Route::Page(_) | Route::Inquire(_) => {
+            (Ok(Status::OK), "It is always there.")
+        }
     }
 }
 

@@ -9,14 +9,14 @@ use crate::wire::http1::{Head, Query};
 const TOPICS_SHOWN_MAX: usize = 1024;
 
 /// The topics that a request names, and where it begins to read them, if it does.
-fn topics_of(route: &Route) -> (&[TopicName], Option<&Start>) {
+pub(super) fn topics_of(route: &Route) -> (&[TopicName], Option<&Start>) {
     match route {
         Route::Read(read) => (&read.topics, Some(&read.start)),
         Route::WebSocket(handshake) => (&handshake.topics, Some(&handshake.start)),
         Route::Head(topics) => (topics, None),
         Route::Publish(publish) => (std::slice::from_ref(&publish.topic), None),
         Route::Delete(topic) => (std::slice::from_ref(topic), None),
-        Route::Batch | Route::Explain | Route::Options(_) | Route::Page(_) => (&[], None),
+        _ => (&[], None),
     }
 }
 
@@ -120,16 +120,15 @@ fn encode_topic(
             (object, Some((reach, first_seq)))
         }
         Glimpse::Unused => (object.string("state", "unused"), None),
-        Glimpse::Elsewhere => (object.string("state", "unknown"), None),
     };
     let Some(start) = start else { return object.end() };
-    match (log, glimpse) {
-        (Some((reach, first_seq)), _) => {
+    match log {
+        Some((reach, first_seq)) => {
             let begin = begin(reach, first_seq, start, position);
             encode_begin(object, begin).string("because", begin.because).end();
         }
         // It begins with its first use, in an epoch that no cursor is of.
-        (None, Glimpse::Unused) => {
+        None => {
             let is_told = matches!(start, Start::After(_) | Start::Unknown);
             let begin = Begin {
                 gap: is_told.then_some(None),
@@ -138,9 +137,6 @@ fn encode_topic(
             };
             encode_begin(object, begin).string("because", begin.because).end();
         }
-        (None, _) => object
-            .string("because", "Another worker has the topic, and this one was not told of it.")
-            .end(),
     }
 }
 
