@@ -1,7 +1,9 @@
 //! What the operator chose, as plain values.
 
+mod entrance;
 mod topics;
 
+pub use self::entrance::Entrance;
 pub use self::topics::{Publishers, RuleId, Scope, TopicRule, TopicRules};
 
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Worker threads, at least 1.
     pub workers: usize,
+    /// Whether the operator has addresses of its own (`--admin-listen`).
+    pub has_admin: bool,
     /// How work is portioned. No flag sets it.
     pub budgets: Budgets,
     /// Makes a worker panic, in tests. No flag sets it.
@@ -40,6 +44,7 @@ impl Default for Config {
             page: true,
             connections_max: 0,
             workers: 0,
+            has_admin: false,
             budgets: Budgets::DEFAULT,
             fuse: Fuse::default(),
         }

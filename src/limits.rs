@@ -251,6 +251,17 @@ pub const BATCH_ERRORS_MAX: u32 = 1_000;
 /// client is told to come back rather than reset. A worker holds at most this many of them.
 pub const REFUSING_CONNECTIONS_MAX: usize = 64;
 
+/// Connections to an address of the operator's own (`--admin-listen`) that a worker serves, whatever else it has:
+/// the operator gets in when the server is full.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Listings that an operator may have under way on one worker; whoever comes then is told to come back.
+pub const LISTINGS_MAX: usize = 8;
+/// Entries of one listing.
+pub const LISTING_ENTRIES_MAX: u64 = 1_000;
+/// Topics, connections and subscribers looked at in a tick for those who ask: a listing of a million topics is
+/// a thousand ticks' work.
+pub const SURVEYED_PER_TICK: usize = 1_024;
+
 /// Buffers in one vectored write.
 pub const SLICES_PER_WRITE: usize = 24;
 

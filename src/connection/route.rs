@@ -1,6 +1,6 @@
 //! A request head turned into what is asked: which topics, which wire, from where, in what form.
 
-use crate::config::{Config, Origins};
+use crate::config::{Config, Entrance, Origins};
 use crate::topic::{EventName, IdempotencyKey, Start, TopicName};
 use crate::wire::http1::{
     Head, Method, Preference, Query, Status, Version, percent_decode, prefer_wait, preferred,
@@ -8,11 +8,12 @@ use crate::wire::http1::{
 use crate::wire::websocket::{accept_key, check_version, offers_subprotocol};
 
 use super::admission::admit;
+use super::operator::{self, Inquiry};
 use super::problem::{Hint, Problem};
 
 const TOPIC_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
-const TOPICS_METHODS: &str = "POST, OPTIONS";
-const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
+pub(super) const TOPICS_METHODS: &str = "GET, HEAD, POST, OPTIONS";
+pub(super) const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 /// Seconds that `?wait=` may say; what is above `--wait-max` is capped to that.
 const WAIT_SECONDS_MAX: u32 = 1_000_000_000;
 
@@ -61,6 +62,8 @@ pub(super) enum Route {
     Options(&'static str),
     /// A resource of the server's own.
     Page(Page),
+    /// What the operator asks.
+    Inquire(Box<Inquiry>),
 }
 
 impl Route {
@@ -140,8 +143,6 @@ pub(super) enum Page {
     Health,
     /// `/readyz`
     Ready,
-    /// `/metrics`
-    Metrics,
     /// `/`
     Index,
     /// `/page.js`
@@ -172,14 +173,21 @@ pub(super) fn exchange(head: &Head<'_>, config: &Config) -> Result<Exchange, Pro
         expects_continue: head.expects_continue,
         grant: Grant::Silent,
     };
-    if head.path.starts_with("/topics") {
-        exchange.grant = grant(head, config)?;
+    if operator::is_wanted(head) {
+        // Whoever may read topics need not see who else does, or end connections.
+        exchange.grant = grant(head, &Origins::Own)?;
+    } else if head.path.starts_with("/topics") {
+        exchange.grant = grant(head, &config.origins)?;
     }
     Ok(exchange)
 }
 
-/// What is asked.
-pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
+/// What is asked, by whom came in at `entrance`.
+pub(super) fn route(
+    head: &Head<'_>,
+    entrance: Entrance,
+    config: &Config,
+) -> Result<Route, Problem> {
     match head.method {
         Method::Unknown | Method::Connect => {
             return Err(Problem::new(
@@ -190,6 +198,12 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
         Method::Options if head.path == "*" => return Ok(Route::Options(TOPIC_METHODS)),
         _ => (),
     }
+    if operator::is_wanted(head) {
+        return operator::route(head, entrance, config);
+    }
+    if entrance == Entrance::Admin && !matches!(head.path, "/healthz" | "/readyz") {
+        return Err(operator::NOTHING_ELSE);
+    }
     if let Some(segment) = head.path.strip_prefix("/topics/") {
         return topic_route(head, config, segment);
     }
@@ -197,7 +211,6 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
         "/topics" => return topics_route(head, config),
         "/healthz" => Page::Health,
         "/readyz" => Page::Ready,
-        "/metrics" => Page::Metrics,
         "/" => Page::Index,
         "/page.js" => Page::Script,
         "/page.css" => Page::Style,
@@ -404,7 +417,7 @@ fn check_content_encoding(head: &Head<'_>) -> Result<(), Problem> {
 }
 
 /// Whether the client's origin may talk to us, and what it is told.
-fn grant(head: &Head<'_>, config: &Config) -> Result<Grant, Problem> {
+fn grant(head: &Head<'_>, origins: &Origins) -> Result<Grant, Problem> {
     let Some(origin) = head.field("origin") else { return Ok(Grant::Silent) };
     let own = |scheme: &[u8]| {
         let host = origin.strip_prefix(scheme);
@@ -413,7 +426,7 @@ fn grant(head: &Head<'_>, config: &Config) -> Result<Grant, Problem> {
     if own(b"http://") || own(b"https://") {
         return Ok(Grant::Silent);
     }
-    match &config.origins {
+    match origins {
         Origins::Any => Ok(Grant::Any),
         origins => origins.find(origin).map(Grant::Listed).ok_or(FOREIGN_ORIGIN),
     }
@@ -431,7 +444,7 @@ const NO_PAGE: Problem = Problem::new(
 );
 
 /// Digits only: `str::parse` would take a plus sign.
-fn parse_number(text: &str) -> Option<u64> {
+pub(super) fn parse_number(text: &str) -> Option<u64> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| text.parse().unwrap_or(u64::MAX))
 }

@@ -18,6 +18,7 @@ mod restart;
 mod room;
 mod rules;
 mod seats;
+mod sights;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use fastrand::Rng;
 use slab::Slab;
 
 pub use self::mail::{Mail, TopicKey, credit_units};
+pub use self::sights::Sight;
 
 use self::follower::Replica;
 use self::idempotency::Remembered;
@@ -37,7 +39,7 @@ use self::rules::{Ruled, Rules};
 use self::seats::Seats;
 use crate::buffer::Chunk;
 use crate::config::Config;
-use crate::counters::HubGauges;
+use crate::counters::{HubGauges, Walked};
 use crate::key::ConnectionKey;
 use crate::limits::{Budgets, REPLICA_IDLE_MS};
 use crate::planted::{Fault, planted};
@@ -74,6 +76,14 @@ pub struct Hub {
     turn: u32,
     timers: Timers,
     answers: VecDeque<(Ticket, Outcome)>,
+    /// When this tick began.
+    tick: Instant,
+    /// Walks that have ended in it.
+    walked: Vec<Walked>,
+    /// Seats that are taken, over all topics.
+    subscribed: usize,
+    /// Bytes of payloads that were appended to topics of our own and not asked for yet.
+    appended_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -86,6 +96,8 @@ struct Topic {
     role: Role,
     /// When it last had a reason to be kept.
     used_at: Instant,
+    /// The second of the clock in which it began here.
+    begun_s: u32,
 }
 
 #[derive(Debug)]
@@ -122,7 +134,26 @@ impl Hub {
             turn: 0,
             timers: Timers::default(),
             answers: VecDeque::new(),
+            tick: Instant::default(),
+            walked: Vec::new(),
+            subscribed: 0,
+            appended_bytes: 0,
         }
+    }
+
+    /// Begins a tick.
+    pub fn begin_tick(&mut self, now: Instant) {
+        self.tick = now;
+    }
+
+    /// Bytes of payloads that were appended to topics of our own since this was asked last.
+    pub fn take_appended_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.appended_bytes)
+    }
+
+    /// A walk past a topic's subscribers that has ended since the last was asked for.
+    pub fn poll_walked(&mut self) -> Option<Walked> {
+        self.walked.pop()
     }
 
     /// Takes in a letter from another worker.
@@ -206,15 +237,26 @@ impl Hub {
             if next.is_none() || self.turn >= self.budgets.deliveries_per_turn {
                 self.turn = 0;
                 self.walks.pop_front();
-                if next.is_some() || topic.seats.end_walk() {
+                if next.is_some() {
                     self.walks.push_back(slot);
                 } else {
-                    self.change_log(slot, Log::forget_runs);
+                    self.end_walk(slot);
                 }
             }
             if next.is_some() {
                 return next;
             }
+        }
+    }
+
+    /// Everybody was visited; what was appended meanwhile begins another walk.
+    fn end_walk(&mut self, slot: u32) {
+        let (again, ended) = self.topics[slot as usize].seats.end_walk(self.tick);
+        self.walked.extend(ended);
+        if again {
+            self.walks.push_back(slot);
+        } else {
+            self.change_log(slot, Log::forget_runs);
         }
     }
 
@@ -249,6 +291,7 @@ impl Hub {
         HubGauges {
             topics: self.room.owned(),
             replicas: self.topics.len() - self.room.owned(),
+            subscribed: self.subscribed,
             memory_bytes: self.memory,
             mail_waiting: self.links.waiting(),
         }
@@ -289,6 +332,7 @@ impl Hub {
             seats: Seats::default(),
             role,
             used_at: now,
+            begun_s: u32::try_from(now.as_ms() / 1_000).unwrap_or(u32::MAX),
         };
         let slot = u32::try_from(self.topics.insert(topic)).expect("topics are counted in 32 bits");
         self.names.insert(name, slot);
@@ -308,9 +352,10 @@ impl Hub {
         result
     }
 
-    /// Starts a walk past the topic's subscribers, if there are any.
-    fn announce(&mut self, slot: u32) {
-        if self.topics[slot as usize].seats.begin_walk() {
+    /// Starts a walk past the topic's subscribers, if there are any, because of a message that was appended
+    /// then, or (never) of something else.
+    fn announce(&mut self, slot: u32, appended_at: Instant) {
+        if self.topics[slot as usize].seats.begin_walk(self.tick, appended_at) {
             self.walks.push_back(slot);
         }
     }
@@ -451,6 +496,7 @@ impl Topics for Hub {
             None => self.follow(now.instant, topic)?,
         };
         let seat = self.topics[slot as usize].seats.take(subscriber.slot);
+        self.subscribed += 1;
         self.arm(slot);
         Ok((TopicId(slot), seat))
     }
@@ -458,6 +504,7 @@ impl Topics for Hub {
     fn unsubscribe(&mut self, now: Now, topic: TopicId, seat: u32) {
         let entry = &mut self.topics[topic.0 as usize];
         entry.seats.leave(seat);
+        self.subscribed -= 1;
         if entry.seats.is_empty() {
             entry.used_at = now.instant;
             self.arm(topic.0);

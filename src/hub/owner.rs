@@ -131,10 +131,11 @@ impl Hub {
             log.trim(&retention, now.instant);
             head
         });
+        self.appended_bytes += message.payload().len() as u64;
         if let Some(key) = key {
             self.remembered.insert(now.instant, topic.clone(), key.clone(), position);
         }
-        self.announce(slot);
+        self.announce(slot, now.instant);
         self.supply_followers(slot);
         self.acknowledge(now, slot, from, ticket, position)
     }
@@ -214,7 +215,7 @@ impl Hub {
             let unanswered = owned.following.iter_mut().flat_map(|it| &mut it.unanswered);
             unanswered.for_each(|unanswered| unanswered.sequence = 0);
         }
-        self.announce(slot);
+        self.announce(slot, Instant::NEVER);
         self.supply_followers(slot);
         self.release_answers(now, slot, false);
         epoch

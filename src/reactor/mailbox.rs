@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::bell::Ring;
 use super::shared::{AtomicUsize, Ordering, Receiver, Sender, TrySendError, bounded, fence};
-use crate::config::Config;
+use crate::config::{Config, Entrance};
 use crate::worker::Letter;
 
 /// What a worker's thread is sent.
@@ -25,11 +25,13 @@ pub enum Parcel<S> {
         life: u32,
     },
     /// An accepted connection, handed over. Its sender has counted it as the receiver's.
-    Socket(S, SocketAddr),
+    Socket(S, SocketAddr, Entrance),
     /// The operator has chosen anew.
     Reload(Arc<Config>),
     /// Begin to go away.
     Drain,
+    /// Say your number here: your loop turns.
+    Pulse(crossbeam_channel::Sender<usize>),
 }
 
 /// A letter, and between which lives of two workers it goes. A worker's lives are counted: each ends with

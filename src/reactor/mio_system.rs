@@ -12,7 +12,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::bell::{Bell, Wake};
 use super::clock::{Clock, Pace};
+use super::process;
 use super::system::{Readiness, System, Who};
+use crate::counters::Process;
 use crate::key::ConnectionKey;
 use crate::limits::Limits;
 use crate::time::Now;
@@ -38,6 +40,8 @@ pub struct MioSystem {
     events: Events,
     listeners: Vec<TcpListener>,
     clock: Clock,
+    /// What the clock showed in microseconds when it was read last.
+    read_us: u64,
     pace: Pace,
     /// Given up for a moment when there is no other descriptor to accept with.
     spare: Option<File>,
@@ -58,6 +62,24 @@ pub fn bind(address: SocketAddr, limits: &Limits) -> io::Result<std::net::TcpLis
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    set_options(&socket, limits)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Makes a listening socket that somebody else has bound fit for a worker; returns its address.
+///
+/// Each worker has a descriptor of its own for it, and polls it: a connection that comes wakes those who wait,
+/// and the first takes it.
+pub fn adopt(listener: &std::net::TcpListener, limits: &Limits) -> io::Result<SocketAddr> {
+    listener.set_nonblocking(true)?;
+    set_options(&SockRef::from(listener), limits)?;
+    listener.local_addr()
+}
+
+/// The options that accepted sockets inherit.
+fn set_options(socket: &Socket, limits: &Limits) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
     {
@@ -67,9 +89,7 @@ pub fn bind(address: SocketAddr, limits: &Limits) -> io::Result<std::net::TcpLis
     }
     #[cfg(not(target_os = "linux"))]
     let _ = limits;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(())
 }
 
 impl MioSystem {
@@ -92,8 +112,8 @@ impl MioSystem {
         }
         let events = Events::with_capacity(EVENTS_PER_POLL);
         let spare = File::open("/dev/null").ok();
-        let system =
-            Self { poll, events, listeners: registered, clock, pace: Pace::default(), spare };
+        let (listeners, pace) = (registered, Pace::default());
+        let system = Self { poll, events, listeners, clock, read_us: 0, pace, spare };
         Ok((system, Arc::new(Bell::new(waker))))
     }
 
@@ -123,9 +143,18 @@ impl System for MioSystem {
     }
 
     fn now(&mut self) -> Now {
-        let now = self.clock.now();
+        let (now, read_us) = self.clock.now_and_micros();
+        self.read_us = read_us;
         self.pace.note(now.instant);
         now
+    }
+
+    fn elapsed_us(&mut self) -> u64 {
+        self.clock.micros().saturating_sub(self.read_us)
+    }
+
+    fn process(&mut self) -> Process {
+        process::look()
     }
 
     fn stalled_ms(&mut self) -> u64 {
@@ -148,7 +177,8 @@ impl System for MioSystem {
 
     fn close_listeners(&mut self) {
         for mut listener in self.listeners.drain(..) {
-            // Closing deregisters too; so an error here changes nothing.
+            // Closing deregisters too, unless others have the socket as well: a service manager, or the other
+            // workers that it was handed over to.
             let _ = self.poll.registry().deregister(&mut listener);
         }
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use tidings::config::{Config, Scope, TopicRule, TopicRules};
+use tidings::config::{Config, Entrance, Scope, TopicRule, TopicRules};
 use tidings::fuse::Fuse;
 use tidings::key::ConnectionKey;
 use tidings::limits::Limits;
@@ -103,8 +103,9 @@ impl World {
             let (net, bell) = (Rc::clone(&self.net), Arc::clone(&self.bells[id]));
             let system = Sim { worker: id, net, bell, pace: Pace::default() };
             let worker = Worker::new(Arc::clone(&config), id, hash_seed, random.fork());
-            let (post, listeners) = (post.clone(), self.listeners);
-            let event_loop = EventLoop::new(id, system, worker, mailbox, post, listeners, &config);
+            let entrances = vec![Entrance::Public { loopback: true }; self.listeners];
+            let post = post.clone();
+            let event_loop = EventLoop::new(id, system, worker, mailbox, post, &entrances, &config);
             Rc::new(RefCell::new(event_loop))
         });
         self.loops = loops.collect();

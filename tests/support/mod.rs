@@ -108,6 +108,12 @@ impl Server {
         self.address
     }
 
+    /// The operator's address, of a server that was started with `--admin-listen`.
+    pub fn admin_address(&self) -> SocketAddr {
+        let (_, rest) = self.said_first.split_once("for the operator: http://").unwrap();
+        rest.split_once('/').unwrap().0.parse().unwrap()
+    }
+
     pub fn client(&self) -> Client {
         Client::connect(self.address)
     }

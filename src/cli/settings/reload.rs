@@ -11,7 +11,8 @@ use crate::config::Config;
 
 /// Settings that are used when the server starts, and never again. All others are looked up when they are
 /// needed.
-const NEED_A_RESTART: [&str; 4] = ["listen", "workers", "notsent-bytes", "user-timeout"];
+const NEED_A_RESTART: [&str; 5] =
+    ["listen", "admin-listen", "workers", "notsent-bytes", "user-timeout"];
 
 /// What runs now, and how to change it.
 pub(crate) struct Reloader<A> {
@@ -40,6 +41,11 @@ impl<A: Fn(Config)> Reloader<A> {
         apply: A,
     ) -> Self {
         Self { invocation, settings, config, descriptors, apply }
+    }
+
+    /// How long a drain may take, as things are now.
+    pub(crate) fn drain_max_ms(&self) -> u64 {
+        self.config.limits.drain_max_ms
     }
 
     /// Reads everything again. What can change does, and the log says what; if anything is wrong, nothing does,
@@ -76,7 +82,8 @@ impl<A: Fn(Config)> Reloader<A> {
         let settings = self.invocation.load()?;
         let new = configure(&settings, self.descriptors).map_err(|error| vec![error])?;
         let origins = self.config.origins.succeeded_by(new.origins.clone());
-        Ok((settings, Config { origins, workers: self.config.workers, ..new }))
+        let Config { workers, has_admin, .. } = self.config;
+        Ok((settings, Config { origins, workers, has_admin, ..new }))
     }
 
     /// Remembers the settings as they are in force: what needs a restart is said each time.
