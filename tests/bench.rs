@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use support::Server;
@@ -101,7 +102,30 @@ fn publishing_is_measured_in_every_way_with_and_without_subscribers() {
             assert!(found.figure("cpu_us_per_publish", &of) > 0.0);
             assert!(found.figure("latency_p99_us", &of) > 0.0);
         }
+        let of = format!("{way} with 3 subscribers");
+        assert_eq!((found.figure("deliveries", &of), found.figure("missed", &of)), (900.0, 0.0));
     }
+    let figures = found.json["figures"].to_string();
+    assert!(!figures.contains("generator_late_p99_us"), "nothing is late in a closed loop");
+}
+
+#[test]
+fn publishing_does_not_wait_for_those_who_do_not_keep_up() {
+    // Each subscriber receives a message when it warms up, and no other.
+    let address = plain_server(&["201 Created"], 1);
+    let more = [
+        format!("--subscribe-url=sse=http://{address}/events"),
+        format!("--publish-url=http://{address}/publish"),
+    ];
+    let found = Found::run("publish --json -n 2 --messages 50 --way single", &more);
+    let of = "single with 2 subscribers";
+    assert!(found.figure("publishes_per_second", of) > 0.0);
+    assert_eq!((found.figure("deliveries", of), found.figure("missed", of)), (0.0, 100.0));
+    let remarks = found.json["remarks"].to_string();
+    assert!(
+        remarks.contains("0 of 100 deliveries") && !remarks.contains("waited for"),
+        "{remarks}"
+    );
 }
 
 #[test]
@@ -200,10 +224,10 @@ fn a_server_that_runs_already_is_measured_by_its_url_and_process() {
     assert!(found.figure("server_cpu_seconds", "") > 0.0);
 }
 
-/// Sends what is posted to all who asked before, as a chunk each; a connection's posts are answered with these
-/// statuses in turn.
-fn serve_plainly(listener: &TcpListener, statuses: &'static [&'static str]) {
-    let readers = Arc::new(Mutex::new(Vec::<TcpStream>::new()));
+/// Sends what is posted to all who asked before, as a chunk each, and so many at most; a connection's posts are
+/// answered with these statuses in turn.
+fn serve_plainly(listener: &TcpListener, statuses: &'static [&'static str], most: usize) {
+    let readers = Arc::new(Mutex::new(Vec::<(TcpStream, usize)>::new()));
     for stream in listener.incoming() {
         let (mut stream, readers) = (stream.unwrap(), Arc::clone(&readers));
         std::thread::spawn(move || {
@@ -215,7 +239,7 @@ fn serve_plainly(listener: &TcpListener, statuses: &'static [&'static str]) {
                 if bytes.starts_with(b"GET") && bytes.ends_with(b"\r\n\r\n") {
                     let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
                     stream.write_all(head).unwrap();
-                    readers.lock().unwrap().push(stream.try_clone().unwrap());
+                    readers.lock().unwrap().push((stream.try_clone().unwrap(), most));
                     bytes.clear();
                 }
                 let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -223,9 +247,12 @@ fn serve_plainly(listener: &TcpListener, statuses: &'static [&'static str]) {
                 if body.len() >= 200 {
                     let event = format!("data: {body}\n\n");
                     let chunk = format!("{:x}\r\n{event}\r\n", event.len());
-                    for reader in readers.lock().unwrap().iter_mut() {
-                        // One that has gone has gone.
-                        let _ = reader.write_all(chunk.as_bytes());
+                    for (reader, most) in readers.lock().unwrap().iter_mut() {
+                        if let Some(fewer) = most.checked_sub(1) {
+                            *most = fewer;
+                            // One that has gone has gone.
+                            let _ = reader.write_all(chunk.as_bytes());
+                        }
                     }
                     let status = statuses.next().unwrap();
                     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
@@ -238,16 +265,16 @@ fn serve_plainly(listener: &TcpListener, statuses: &'static [&'static str]) {
     }
 }
 
-fn plain_server(statuses: &'static [&'static str]) -> SocketAddr {
+fn plain_server(statuses: &'static [&'static str], most: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || serve_plainly(&listener, statuses));
+    std::thread::spawn(move || serve_plainly(&listener, statuses, most));
     address
 }
 
 #[test]
 fn another_server_is_measured_by_single_urls() {
-    let address = plain_server(&["201 Created"]);
+    let address = plain_server(&["201 Created"], usize::MAX);
     let more = [
         format!("--subscribe-url=sse=http://{address}/events"),
         format!("--publish-url=http://{address}/publish"),
@@ -260,9 +287,149 @@ fn another_server_is_measured_by_single_urls() {
     assert!(found.figure("publishes_per_second", "single") > 0.0);
 }
 
+/// Answers a poll with all messages behind its cursor, without a length, and ends the connection.
+fn poll_plainly(listener: &TcpListener) {
+    let messages = Arc::new(Mutex::new(Vec::<String>::new()));
+    for stream in listener.incoming() {
+        let (mut stream, messages) = (stream.unwrap(), Arc::clone(&messages));
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                bytes.extend_from_slice(&buffer[..count]);
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                if head.starts_with("GET") {
+                    let cursor = head.lines().find_map(|line| {
+                        line.to_ascii_lowercase().strip_prefix("if-none-match: ")?.parse().ok()
+                    });
+                    let messages = messages.lock().unwrap();
+                    let news = messages[cursor.unwrap_or(0)..].concat();
+                    let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nETag: ";
+                    let answer = format!("{head}{}\r\n\r\n{news}", messages.len());
+                    // One that has gone has gone.
+                    let _ = stream.write_all(answer.as_bytes());
+                    return;
+                }
+                if body.len() >= 200 {
+                    messages.lock().unwrap().push(body.to_owned());
+                    stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").unwrap();
+                    bytes.clear();
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn the_end_of_the_connection_is_the_end_of_a_polls_answer_without_a_length() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || poll_plainly(&listener));
+    let more = [
+        format!("--subscribe-url=http://{address}/poll"),
+        format!("--publish-url=http://{address}/publish"),
+    ];
+    let found = Found::run(
+        "compare --json -n 5 --rate 10 --duration 1 --wire short-poll --short-poll 0.5",
+        &more,
+    );
+    found.is_complete();
+    let of = "short-poll 0.5 s";
+    assert_eq!((found.figure("deliveries", of), found.figure("missed", of)), (50.0, 0.0));
+    // Asked again without a pause it would be thousands.
+    let requests = found.figure("requests", of);
+    assert!((10.0..200.0).contains(&requests), "{requests}");
+    assert_eq!(found.figure("connections_opened", of), requests);
+}
+
+#[test]
+fn findings_are_printed_before_a_file_that_cannot_be_written_is_complained_about() {
+    for (arguments, flag) in [
+        ("compare --json -n 2 --rate 10 --duration 0.2 --wire sse --short-poll 0.1", "--write"),
+        ("connect --json -n 2", "--report"),
+    ] {
+        let output = bench(arguments, &[format!("{flag}=/nonexistent/page")]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && errors.contains(flag), "{arguments}: {errors}");
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(!json["figures"].as_array().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn what_was_found_before_the_server_died_is_printed() {
+    let mut server = Server::start(&[]);
+    let mut reader = TcpStream::connect(server.address()).unwrap();
+    let request = b"GET /topics/bench HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n";
+    reader.write_all(request).unwrap();
+    let more =
+        [format!("--url=http://{}", server.address()), format!("--server-pid={}", server.id())];
+    let run = std::thread::spawn(move || {
+        bench("fanout --json -n 2 --rate 100 --duration 60 --publishers 3", &more)
+    });
+    // Long enough after the warm-up that something was measured.
+    let (mut received, mut buffer) = (0, [0; 4096]);
+    while received < 20_000 {
+        let count = reader.read(&mut buffer).unwrap();
+        assert!(count > 0);
+        received += count;
+    }
+    server.signal("-KILL");
+    let output = run.join().unwrap();
+    server.exit_status(Duration::from_secs(10));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && errors.contains("cannot publish to"), "{errors}");
+    let found = Found { json: serde_json::from_slice(&output.stdout).unwrap() };
+    assert!(found.figure("deliveries", "") > 50.0);
+    let remarks = found.json["remarks"].to_string();
+    assert!(remarks.contains("process ended") && remarks.contains("until it failed"), "{remarks}");
+    assert!(!remarks.contains("give its process"), "{remarks}");
+}
+
+#[test]
+fn an_open_loop_ends_when_the_server_is_behind_for_good() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Takes a first publish, as it is told to, and then reads only.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                let mut is_first = true;
+                while let Ok(1..) = stream.read(&mut buffer) {
+                    if buffer[0] == b'P' && std::mem::replace(&mut is_first, false) {
+                        let answer = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+                        stream.write_all(answer).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let more = [
+        format!("--subscribe-url=short-poll=http://{address}/poll"),
+        format!("--publish-url=http://{address}/publish"),
+    ];
+    let arguments = "compare --json -n 1 --rate 1000000 --duration 60 --wire short-poll";
+    let found = Found::run(&format!("{arguments} --short-poll 0.1"), &more);
+    let remarks = found.json["remarks"].to_string();
+    assert!(remarks.contains("did not keep up with the rate"), "{remarks}");
+    assert!(remarks.contains("deliveries are missing"), "{remarks}");
+}
+
+#[test]
+fn several_publishers_miss_nothing_and_repeat_nothing() {
+    let arguments = "fanout --json -n 20 --messages 400 --outstanding 8 --publishers 4";
+    let found = Found::run(&format!("{arguments} --wire sse,websocket"), &[]);
+    found.is_complete();
+    assert_eq!((found.figure("deliveries", ""), found.figure("missed", "")), (8_000.0, 0.0));
+    assert_eq!(found.figure("repeated", ""), 0.0);
+}
+
 #[test]
 fn publishes_that_are_refused_are_no_throughput() {
-    let address = plain_server(&["201 Created", "503 Service Unavailable"]);
+    let address = plain_server(&["201 Created", "503 Service Unavailable"], usize::MAX);
     let url = [format!("--publish-url=http://{address}/publish")];
     let found = Found::run("publish --json --messages 50 --way single", &url);
     assert_eq!(found.figure("refused", "single"), 25.0);
@@ -276,7 +443,7 @@ fn when_no_publish_is_taken_it_is_said_where_and_why() {
         ("fanout -n 2", &["404 Not Found"], "404: where else"),
         ("publish -n 2 --messages 20", &["404 Not Found"], "404: where else"),
     ] {
-        let address = plain_server(status);
+        let address = plain_server(status, usize::MAX);
         let more = [
             format!("--subscribe-url=sse=http://{address}/events"),
             format!("--publish-url=http://{address}/publish"),

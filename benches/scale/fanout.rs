@@ -52,7 +52,8 @@ pub(crate) fn throughput(effort: &Effort) -> Vec<Line> {
     let one = flags(wire, SUBSCRIBERS, effort.of(MESSAGES), 1);
     let sixteen = flags(wire, SUBSCRIBERS, effort.of(MESSAGES_TOGETHER), TOGETHER);
     let lines = format!(
-        "--way batch --lines {LINES} --messages {} --wire {wire} --subscribers {SUBSCRIBERS}",
+        "--way batch --lines {LINES} --messages {} --wire {wire} --subscribers {SUBSCRIBERS} \
+         --until-delivered",
         effort.of(BATCHES) * LINES
     );
     let (mut together, mut batch, mut alike) =

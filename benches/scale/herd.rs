@@ -1,7 +1,7 @@
 //! Everybody comes back at once, a hundred messages behind.
 
 use super::Effort;
-use super::generator::measure;
+use super::generator::measure_once;
 use super::line::{Line, Mark};
 use super::server::Server;
 
@@ -15,7 +15,7 @@ pub(crate) fn rows(effort: &Effort) -> Vec<Line> {
     for _ in 0..effort.of(REPEATS) {
         let server = Server::tidings(&[]);
         let flags = format!("--subscribers {RETURNING} --behind {BEHIND}");
-        let found = measure("herd", &server, &flags);
+        let found = measure_once("herd", &server, &flags);
         seconds.push(found.figure("caught_up_seconds", ""));
         failed.push(found.figure("failed_connects", "") + found.figure("missed", ""));
         memory.push(found.figure("peak_bytes", "") / found.figure("steady_bytes", ""));

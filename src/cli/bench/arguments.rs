@@ -8,7 +8,7 @@ use super::clock::SECOND;
 use super::examples;
 use super::payload::MARKER_BYTES;
 use super::schedule::{Extent, Pace};
-use super::target::{CONNECTING_MAX, Preset};
+use super::target::Preset;
 use super::topics::parse_name;
 use super::wire::Wire;
 
@@ -91,9 +91,9 @@ pub(super) struct TargetArguments {
     /// Process of the server: its CPU and memory, its children's included, are read from /proc
     #[arg(long, value_name = "PID")]
     pub(super) server_pid: Option<u32>,
-    /// Subscribers that connect at a time: enough to keep a server busy, and fewer than its queue holds
-    #[arg(long, value_name = "N", default_value_t = CONNECTING_MAX, value_parser = parse_count)]
-    pub(super) connecting: usize,
+    /// Subscribers that connect at a time [default: 256, enough to keep a server busy; a herd comes all at once]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(super) connecting: Option<usize>,
     /// Flags for the server that is started, such as --server-flag='--workers 1'
     #[arg(long, value_name = "FLAGS", allow_hyphen_values = true)]
     pub(super) server_flag: Vec<String>,
@@ -158,6 +158,17 @@ impl PaceArguments {
     }
 }
 
+/// Subscribers on one wire or on several.
+#[derive(Debug, Args)]
+pub(super) struct CrowdArguments {
+    /// Wires of the subscribers, in equal parts
+    #[arg(long, value_name = "WIRE", value_delimiter = ',', default_value = "sse")]
+    pub(super) wire: Vec<Wire>,
+    /// Subscribers in all
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = parse_count)]
+    pub(super) subscribers: usize,
+}
+
 /// Flags of `tidings bench idle`.
 #[derive(Debug, Args)]
 #[command(after_help = examples::IDLE)]
@@ -201,12 +212,8 @@ pub(super) struct ConnectArguments {
 #[derive(Debug, Args)]
 #[command(after_help = examples::FANOUT)]
 pub(super) struct FanoutArguments {
-    /// Wires of the subscribers, in equal parts
-    #[arg(long, value_name = "WIRE", value_delimiter = ',', default_value = "sse")]
-    pub(super) wire: Vec<Wire>,
-    /// Subscribers in all
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = parse_count)]
-    pub(super) subscribers: usize,
+    #[command(flatten)]
+    pub(super) crowd: CrowdArguments,
     #[command(flatten)]
     pub(super) pace: PaceArguments,
     #[command(flatten)]
@@ -226,6 +233,9 @@ pub(super) struct PublishArguments {
     /// Wire of those subscribers
     #[arg(long, value_name = "WIRE", default_value = "sse")]
     pub(super) wire: Wire,
+    /// A message is under way until all subscribers have it: the pace is theirs, not that of answers
+    #[arg(long)]
+    pub(super) until_delivered: bool,
     /// Requests under way when pipelining
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) outstanding: u32,
@@ -286,12 +296,8 @@ pub(super) struct TopicsArguments {
 #[derive(Debug, Args)]
 #[command(after_help = examples::HERD)]
 pub(super) struct HerdArguments {
-    /// Wires of the subscribers, in equal parts
-    #[arg(long, value_name = "WIRE", value_delimiter = ',', default_value = "sse")]
-    pub(super) wire: Vec<Wire>,
-    /// Subscribers in all
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = parse_count)]
-    pub(super) subscribers: usize,
+    #[command(flatten)]
+    pub(super) crowd: CrowdArguments,
     /// Messages that are published while they are away
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(super) behind: u64,

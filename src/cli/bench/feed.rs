@@ -8,6 +8,7 @@ use super::ledger::Ledger;
 use super::payload::{MARKER_BYTES, Marker};
 use super::schedule::Schedule;
 use super::swarm::Swarm;
+use super::wire::WIRES;
 
 /// Silence after which what has not come is taken to be lost.
 const PATIENCE: u64 = 10 * SECOND;
@@ -17,6 +18,11 @@ const SILENCE_OF_A_TURN: u64 = SECOND;
 const WARM_UP_MAX: u64 = 60 * SECOND;
 /// After how long a message to warm up is repeated, for who came later.
 const WARM_UP_AGAIN: u64 = 500 * MILLISECOND;
+
+/// Requests without answers at which an open loop ends: the server is behind for good.
+const UNANSWERED_MAX: usize = 100_000;
+/// Bytes of such requests, which are kept until they are answered.
+const BACKLOG_BYTES_MAX: usize = 256 << 20;
 
 /// Set when the user wants an end.
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
@@ -55,6 +61,20 @@ pub(super) enum Ending {
     Stalled,
     /// The user wanted it.
     Interrupted,
+    /// The server could not be reached any more; the tally says why.
+    Failed,
+}
+
+/// What a swarm that cannot go on leaves: its findings so far, if it has any.
+///
+/// # Errors
+/// With the reason, if there are none.
+pub(super) fn fail(swarm: &mut Swarm, ledger: &Ledger, why: String) -> Result<Ending, String> {
+    if ledger.published() == 0 {
+        return Err(why);
+    }
+    swarm.tally.failure = Some(why);
+    Ok(Ending::Failed)
 }
 
 /// What is published: payloads of one size, to topics in turn.
@@ -69,6 +89,8 @@ pub(super) struct Feed {
     /// From one of them to the next.
     stride: u32,
     next_topic: u32,
+    /// Whether a message is under way until its subscribers have it, not only until it is answered.
+    awaits_deliveries: bool,
     payload: Vec<u8>,
 }
 
@@ -77,7 +99,21 @@ impl Feed {
     pub(super) fn new(size: usize, topics: u32) -> Self {
         let size = size.max(MARKER_BYTES);
         let topics = topics.max(1);
-        Self { size, lines: 1, topics, stride: 1, next_topic: 0, payload: Vec::new() }
+        Self {
+            size,
+            lines: 1,
+            topics,
+            stride: 1,
+            next_topic: 0,
+            awaits_deliveries: true,
+            payload: Vec::new(),
+        }
+    }
+
+    /// The same, and nobody's receiving is waited for, nor missed: what sets the pace are answers.
+    pub(super) fn answers_only(mut self) -> Self {
+        self.awaits_deliveries = false;
+        self
     }
 
     /// The same, so many messages in each request.
@@ -119,25 +155,21 @@ impl Feed {
         let (mut progress, mut silence, mut looked) = ((0, 0), 0, clock.now());
         let (phase, steps) = schedule.phase();
         swarm.progress().phase(phase, steps);
+        let mut is_over = false;
         loop {
             let now = clock.now();
-            let mut has_published = false;
-            loop {
-                let under_way = ledger.unsettled().div_ceil(u64::from(self.lines));
-                let Some(intended) = schedule.issue(now, under_way) else { break };
-                self.publish(swarm, ledger, intended, true)?;
-                has_published = true;
-            }
-            if has_published {
-                swarm.flush();
-            }
-            swarm.progress().set(schedule.step(now));
+            self.publish_due(schedule, swarm, ledger, now)?;
             if is_interrupted() {
                 return Ok(Ending::Interrupted);
             }
-            let is_over = schedule.is_over(now);
+            let was_over = std::mem::replace(&mut is_over, schedule.is_over(now));
             if is_over && ledger.unsettled() == 0 {
                 return Ok(Ending::Complete);
+            }
+            match (was_over, is_over) {
+                (false, true) => swarm.progress().phase("waiting for what is under way", 0),
+                (false, false) => swarm.progress().set(schedule.step(now)),
+                _ => (),
             }
             let state = (ledger.deliveries(), ledger.unsettled());
             silence += (now - looked).min(SILENCE_OF_A_TURN);
@@ -148,8 +180,39 @@ impl Feed {
                 return Ok(Ending::Stalled);
             }
             let under_way = ledger.unsettled().div_ceil(u64::from(self.lines));
-            swarm.turn(ledger, schedule.next(now, under_way))?;
+            if let Err(why) = swarm.turn(ledger, schedule.next(now, under_way)) {
+                return fail(swarm, ledger, why);
+            }
         }
+    }
+
+    /// Publishes what is due now.
+    fn publish_due(
+        &mut self,
+        schedule: &mut Schedule,
+        swarm: &mut Swarm,
+        ledger: &mut Ledger,
+        now: u64,
+    ) -> Result<(), String> {
+        let (clock, is_open_loop) = (swarm.clock(), schedule.is_open_loop());
+        let mut has_published = false;
+        loop {
+            let under_way = ledger.unsettled().div_ceil(u64::from(self.lines));
+            let Some(intended) = schedule.issue(now, under_way) else { break };
+            self.publish(swarm, ledger, intended, true)?;
+            has_published = true;
+            if !is_open_loop {
+                continue;
+            }
+            ledger.sent(intended, clock.now());
+            if swarm.outstanding() >= UNANSWERED_MAX || swarm.backlog_bytes() >= BACKLOG_BYTES_MAX {
+                swarm.tally.overrun = Some(schedule.stop(now));
+            }
+        }
+        if has_published {
+            swarm.flush();
+        }
+        Ok(())
     }
 
     /// What to say when a publish was answered with this status.
@@ -182,7 +245,9 @@ impl Feed {
         count: u64,
     ) -> Result<(), String> {
         let clock = swarm.clock();
-        for _ in 0..count {
+        swarm.progress().phase("publishing, messages", count);
+        for published in 0..count {
+            swarm.progress().set(published);
             self.publish(swarm, ledger, clock.now(), true)?;
             swarm.flush();
             let deadline = clock.now() + PATIENCE;
@@ -207,7 +272,8 @@ impl Feed {
         intended: u64,
         is_measured: bool,
     ) -> Result<(), String> {
-        let (audience, target) = (swarm.audience(topic), Arc::clone(swarm.target()));
+        let audience = if self.awaits_deliveries { swarm.audience(topic) } else { [0; WIRES] };
+        let target = Arc::clone(swarm.target());
         let name = swarm.topics().name(topic).into_owned();
         let markers: Vec<Marker> =
             (0..self.lines).map(|_| ledger.publish(intended, audience, is_measured)).collect();
@@ -223,9 +289,6 @@ impl Feed {
             }
         }
         let now = swarm.clock().now();
-        if is_measured {
-            ledger.sent(intended, now);
-        }
         let (lines, payload) = (self.lines, &self.payload);
         let link = swarm.idlest().ok_or("there is no publisher")?;
         link.push(markers[0].number, lines, now, |out| match lines {

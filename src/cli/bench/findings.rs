@@ -1,5 +1,7 @@
 //! What a scenario found: figures, tables and plots, as plain values for whoever shows them.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 /// All that one run of a scenario found.
@@ -20,6 +22,12 @@ pub struct Findings {
     /// What a reader has to know before he trusts the figures: failed connections, a generator that was
     /// too slow, messages that were missed.
     pub remarks: Vec<String>,
+    /// What went wrong in the end: these are the findings until then.
+    #[serde(skip)]
+    pub failure: Option<String>,
+    /// A file to be written beside them, and what is in it.
+    #[serde(skip)]
+    pub page: Option<(PathBuf, String)>,
 }
 
 /// One number.

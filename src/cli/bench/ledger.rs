@@ -55,7 +55,7 @@ pub(super) struct Ledger {
     pub(super) last: Latencies,
     /// A publish's sending to its answer, of those that were answered with success.
     pub(super) answers: Latencies,
-    /// How late the generator itself was: intended to sent.
+    /// How late the generator itself was: intended to sent. Of open loops only.
     pub(super) lateness: Latencies,
     /// Publishes that were not answered with success.
     pub(super) refused: u64,
@@ -69,6 +69,8 @@ pub(super) struct Ledger {
     pub(super) began: Option<u64>,
     /// When the last measured delivery or answer came.
     pub(super) ended: u64,
+    /// When the last answer to a measured publish came.
+    last_answer: u64,
 }
 
 impl Ledger {
@@ -88,6 +90,7 @@ impl Ledger {
             timeline: Vec::new(),
             began: None,
             ended: 0,
+            last_answer: 0,
         }
     }
 
@@ -107,7 +110,7 @@ impl Ledger {
         Marker { run: self.run, number, intended }
     }
 
-    /// The publisher has sent a request.
+    /// The publisher has sent a request whose time was fixed beforehand.
     pub(super) fn sent(&mut self, intended: u64, now: u64) {
         self.lateness.record(now.saturating_sub(intended));
     }
@@ -147,13 +150,13 @@ impl Ledger {
             if is_good {
                 self.answers.record(now.saturating_sub(sent));
             }
-            self.ended = now;
+            (self.ended, self.last_answer) = (now, now);
         }
     }
 
     /// Whether it is a message of this run.
     pub(super) const fn is_own(&self, marker: Marker) -> bool {
-        marker.run == self.run
+        marker.run == self.run && (marker.number as usize) < self.messages.len()
     }
 
     /// A subscriber of the wire with this index has received a message.
@@ -236,6 +239,11 @@ impl Ledger {
         seconds(self.ended.saturating_sub(self.began.unwrap_or(self.ended)))
     }
 
+    /// From the first measured publish to the last answer to one, in seconds.
+    pub(super) fn publishing_seconds(&self) -> f64 {
+        seconds(self.last_answer.saturating_sub(self.began.unwrap_or(self.last_answer)))
+    }
+
     /// The line of deliveries per second over seconds.
     pub(super) fn over_time(&self, name: &str) -> Series {
         let per_second = SECOND as f64 / STEP as f64;
@@ -309,6 +317,17 @@ mod tests {
         let unknown = Marker { number: 7, ..marker };
         assert_eq!(ledger.deliver(SSE, unknown, 1), Delivery::Foreign);
         assert_eq!((ledger.deliveries(), ledger.measured()), (0, 0));
+        let own = [marker, foreign, unknown].map(|one| ledger.is_own(one));
+        assert_eq!(own, [true, false, false]);
+    }
+
+    #[test]
+    fn publishing_is_over_with_the_last_answer_however_long_deliveries_take() {
+        let mut ledger = Ledger::new();
+        let marker = ledger.publish(SECOND, [1, 0, 0, 0, 0], true);
+        ledger.answered(marker.number, 1, SECOND, 3 * SECOND, None);
+        ledger.deliver(SSE, marker, 9 * SECOND);
+        assert_eq!((ledger.publishing_seconds(), ledger.seconds()), (2.0, 8.0));
     }
 
     #[test]

@@ -55,6 +55,11 @@ impl Link {
         self.publisher.outstanding()
     }
 
+    /// Bytes of the requests without answers.
+    pub(super) fn backlog_bytes(&self) -> usize {
+        self.publisher.backlog_bytes()
+    }
+
     /// Times that the server ended it and it was made anew.
     pub(super) const fn reconnects(&self) -> u32 {
         self.reconnects

@@ -15,16 +15,24 @@ pub(super) fn describe() -> String {
     format!("{model}, {cores}, {} {}", std::env::consts::OS, kernel.trim())
 }
 
-/// Raises the limit of descriptors as far as it goes and checks that `connections` fit below it.
+/// Raises the limit of descriptors as far as it goes and checks that so many subscribers and publishers fit
+/// below it.
 ///
 /// # Errors
 /// When they do not, with what to do.
-pub(super) fn make_room(connections: usize) -> Result<(), String> {
-    /// Standard streams, polls, publishers, /proc.
+pub(super) fn make_room(subscribers: usize, publishers: usize) -> Result<(), String> {
+    /// Standard streams, polls, /proc.
     const OTHERS: u64 = 100;
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1_024);
-    if connections as u64 + OTHERS > descriptors {
-        let room = descriptors.saturating_sub(OTHERS);
+    let connections = subscribers as u64 + publishers as u64;
+    if connections + OTHERS > descriptors {
+        let room = descriptors.saturating_sub(OTHERS + publishers as u64);
+        if room == 0 {
+            return Err(format!(
+                "{publishers} connections that publish do not fit: this process may have {descriptors} \
+                 descriptors. Use fewer --publishers, or raise the hard limit (ulimit -Hn)"
+            ));
+        }
         return Err(format!(
             "{connections} connections do not fit: this process may have {descriptors} descriptors. Use \
              --subscribers {room} or fewer, or raise the hard limit (ulimit -Hn)"
@@ -48,8 +56,9 @@ mod tests {
 
     #[test]
     fn more_connections_than_descriptors_are_refused_with_what_fits() {
-        assert!(make_room(10).is_ok());
-        assert!(make_room(usize::MAX / 2).unwrap_err().contains("--subscribers"));
+        assert!(make_room(10, 1).is_ok());
+        assert!(make_room(1_000_000_000, 1).unwrap_err().contains("--subscribers"));
+        assert!(make_room(10, 1_000_000_000).unwrap_err().contains("fewer --publishers"));
     }
 
     #[test]

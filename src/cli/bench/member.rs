@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mio::net::TcpStream;
 
 use super::fault::Fault;
+use super::received::Received;
 use super::subscriber::Subscriber;
 
 /// What a subscriber is doing.
@@ -38,8 +39,8 @@ pub(super) struct Member {
     pub(super) has_beat: bool,
     /// It received something, be it a message to warm up.
     pub(super) is_warm: bool,
-    /// The number of the newest message it received, plus one.
-    pub(super) seen: u32,
+    /// What it has received.
+    pub(super) received: Received,
 }
 
 impl Member {
@@ -53,7 +54,7 @@ impl Member {
             was_open: false,
             has_beat: false,
             is_warm: false,
-            seen: 0,
+            received: Received::default(),
         }
     }
 }
@@ -79,6 +80,10 @@ pub(super) struct Tally {
     pub(super) repeated: u64,
     /// Why subscribers failed.
     pub(super) faults: BTreeMap<Fault, u64>,
+    /// Seconds after which the server was so far behind an open loop that nothing more was published.
+    pub(super) overrun: Option<f64>,
+    /// Why it ended before its end.
+    pub(super) failure: Option<String>,
 }
 
 impl Tally {

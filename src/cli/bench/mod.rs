@@ -24,6 +24,7 @@ mod own_server;
 mod payload;
 mod process;
 mod publisher;
+mod received;
 mod scenarios;
 mod schedule;
 mod show;
@@ -45,24 +46,38 @@ use self::show::Form;
 pub fn run(arguments: &BenchArguments) -> ExitCode {
     let output = &arguments.scenario.common().output;
     let found = feed::notice_interrupts().and_then(|()| scenarios::run(&arguments.scenario));
-    match found.and_then(|findings| show(&findings, output)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("tidings: {why}");
-            ExitCode::FAILURE
-        }
+    let wrong = match found {
+        Ok(findings) => show(&findings, output),
+        Err(why) => vec![why],
+    };
+    for why in &wrong {
+        eprintln!("tidings: {why}");
     }
+    if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn show(findings: &Findings, output: &OutputArguments) -> Result<(), String> {
+/// Prints the findings before anything else that may fail; returns what went wrong.
+fn show(findings: &Findings, output: &OutputArguments) -> Vec<String> {
     let form = match output {
         OutputArguments { json: true, .. } => Form::Json,
         OutputArguments { markdown: true, .. } => Form::Markdown,
         _ => Form::Text,
     };
-    show::print(findings, form).map_err(|error| format!("cannot print the findings: {error}"))?;
-    match &output.report {
-        Some(path) => show::write_report(path, std::slice::from_ref(findings)),
-        None => Ok(()),
+    let mut wrong = Vec::new();
+    wrong.extend(findings.failure.clone());
+    if let Err(error) = show::print(findings, form) {
+        wrong.push(format!("cannot print the findings: {error}"));
     }
+    if let Some((path, page)) = &findings.page
+        && let Err(error) = std::fs::write(path, page)
+    {
+        wrong.push(format!(
+            "cannot write {}: {error}; name another file with --write",
+            path.display()
+        ));
+    }
+    if let Some(path) = &output.report {
+        wrong.extend(show::write_report(path, std::slice::from_ref(findings)).err());
+    }
+    wrong
 }

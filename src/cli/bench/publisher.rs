@@ -64,6 +64,11 @@ impl Publisher {
         self.waiting.len()
     }
 
+    /// Their bytes.
+    pub(super) fn backlog_bytes(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
     /// Queues a request, which `encode` appends, of `count` messages from `first` on.
     pub(super) fn push(
         &mut self,

@@ -48,6 +48,17 @@ impl Schedule {
         self
     }
 
+    /// Whether times are fixed beforehand.
+    pub(super) const fn is_open_loop(&self) -> bool {
+        matches!(self.pace, Pace::PerSecond(_))
+    }
+
+    /// Nothing is due any more. Returns how many seconds it took.
+    pub(super) fn stop(&mut self, now: u64) -> f64 {
+        self.extent = Extent::Count(self.issued);
+        super::clock::seconds(now.saturating_sub(self.began))
+    }
+
     /// When the next one is due; `None` when there is none, or when it depends on `under_way` becoming
     /// fewer.
     pub(super) fn next(&self, now: u64, under_way: u64) -> Option<u64> {
@@ -131,6 +142,16 @@ mod tests {
         assert_eq!((schedule.issue(0, 0), schedule.is_over(0)), (Some(0), false));
         end.store(true, Ordering::Relaxed);
         assert_eq!((schedule.issue(u64::MAX, 0), schedule.is_over(0)), (None, true));
+    }
+
+    #[test]
+    fn a_schedule_that_was_stopped_has_nothing_due_any_more() {
+        for extent in [Extent::Time(u64::MAX), Extent::Count(9)] {
+            let mut schedule = Schedule::new(Pace::PerSecond(1.0), extent, SECOND);
+            assert_eq!(schedule.issue(2 * SECOND, 0), Some(SECOND));
+            assert_eq!(schedule.stop(3 * SECOND), 2.0);
+            assert_eq!((schedule.issue(u64::MAX, 0), schedule.is_over(0)), (None, true));
+        }
     }
 
     #[test]

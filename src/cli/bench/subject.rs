@@ -1,17 +1,20 @@
 //! The server that is measured: a target, and its process where there is one to look at.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::arguments::{CommonArguments, TargetArguments};
-use super::clock::{Clock, MILLISECOND, SECOND};
+use super::clock::{Clock, MILLISECOND, SECOND, seconds};
 use super::feed::is_interrupted;
 use super::ledger::Ledger;
 use super::own_server::OwnServer;
 use super::process::Process;
 use super::show::Progress;
 use super::swarm::Swarm;
-use super::target::{Preset, Target, Template};
+use super::target::{CONNECTING_MAX, Preset, Target, Template};
 use super::topics::Topics;
 use super::wire::Wire;
 
@@ -35,6 +38,10 @@ pub(super) struct Subject {
     own: Option<OwnServer>,
     clock: Clock,
     progress: Arc<Progress>,
+    /// Times that it was measured although it had not come to rest.
+    unrest: AtomicU32,
+    /// Not all of its memory could be seen.
+    has_hidden_memory: AtomicBool,
 }
 
 impl Subject {
@@ -83,15 +90,14 @@ impl Subject {
         if !matches!(what, "idle" | "connect") {
             target.publish_address()?;
         }
-        target.connecting_max = arguments.connecting;
+        target.connecting_max = arguments.connecting.unwrap_or(CONNECTING_MAX);
         let process = arguments.server_pid.map(Process::family).transpose()?;
         let first = arguments.subscribe_url.first().or(arguments.publish_url.as_ref());
         let name = match (&arguments.url, first) {
             (None, Some(first)) => first.clone(),
             _ => target.name.clone(),
         };
-        let (target, clock) = (Arc::new(target), Clock::start());
-        Ok(Self { target, name, process, own: None, clock, progress })
+        Ok(Self::new(target, name, process, None, progress))
     }
 
     fn start_own(
@@ -115,15 +121,62 @@ impl Subject {
         );
         let own = OwnServer::start(&program, &all, arguments.server_cpus.as_deref())?;
         let mut target = Target::at(own.url(), arguments.target)?;
-        target.connecting_max = arguments.connecting;
+        target.connecting_max = arguments.connecting.unwrap_or(CONNECTING_MAX);
         let process = Some(Process::family(own.id())?);
         let mut name = "tidings serve".to_owned();
         for flag in &all {
             name.push(' ');
             name.push_str(flag);
         }
-        let (target, clock) = (Arc::new(target), Clock::start());
-        Ok(Self { target, name, process, own: Some(own), clock, progress })
+        Ok(Self::new(target, name, process, Some(own), progress))
+    }
+
+    fn new(
+        target: Target,
+        name: String,
+        process: Option<Process>,
+        own: Option<OwnServer>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            target: Arc::new(target),
+            name,
+            process,
+            own,
+            clock: Clock::start(),
+            progress,
+            unrest: AtomicU32::new(0),
+            has_hidden_memory: AtomicBool::new(false),
+        }
+    }
+
+    /// What was found out about it that puts figures in doubt.
+    pub(super) fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let unrest = self.unrest.load(Ordering::Relaxed);
+        if unrest > 0 {
+            let seconds = QUIET_WAIT / SECOND;
+            doubts.push(format!(
+                "The server did not come to rest within {seconds} s, {unrest} times: what it did of its own \
+                 accord then is in the figures."
+            ));
+        }
+        if self.has_hidden_memory.load(Ordering::Relaxed) {
+            doubts.push(
+                "The server's memory is not known: not all of its processes let this user see theirs \
+                 (/proc/PID/smaps_rollup). Run this as their user, or as root."
+                    .to_owned(),
+            );
+        }
+        doubts
+    }
+
+    /// Bytes of the server's memory, where all of it can be seen.
+    pub(super) fn memory_bytes(&self) -> Option<f64> {
+        let bytes = self.process?.memory_bytes();
+        let is_hidden = bytes.is_none() && self.process?.cpu_seconds().is_some();
+        self.has_hidden_memory.fetch_or(is_hidden, Ordering::Relaxed);
+        bytes
     }
 
     /// A swarm for it, without anybody yet.
@@ -182,15 +235,16 @@ impl Subject {
 
     /// Begins to measure CPU.
     pub(super) fn meter(&self) -> Meter {
-        Meter { process: self.process, began: Self::read(self.process) }
+        Meter {
+            process: self.process,
+            server: self.process.and_then(Process::cpu_seconds),
+            generator: Process::own().cpu_by_thread(),
+            clock: self.clock,
+            began: self.clock.now(),
+        }
     }
 
-    fn read(process: Option<Process>) -> Usage {
-        let generator = Process::own().cpu_seconds().unwrap_or(0.0);
-        Usage { server: process.and_then(Process::cpu_seconds), generator }
-    }
-
-    /// Turns until the server does nothing any more.
+    /// Turns until the server does nothing any more, or for a while; that it did not come to rest is a doubt.
     ///
     /// # Errors
     /// When the swarm cannot go on.
@@ -209,9 +263,10 @@ impl Subject {
             if used < QUIET_SHARE * window as f64 / SECOND as f64
                 && (self.process.is_some() || swarm.tally.bytes_down == bytes)
             {
-                break;
+                return Ok(());
             }
         }
+        self.unrest.fetch_add(u32::from(!is_interrupted()), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -221,15 +276,28 @@ impl Subject {
 pub(super) struct Usage {
     /// Of the server, where it can be looked at.
     pub(super) server: Option<f64>,
+    /// It could be looked at, and cannot any more: it has ended.
+    pub(super) has_server_ended: bool,
     /// Of the generator, all its threads.
     pub(super) generator: f64,
+    /// How much of its time the busiest of these threads used.
+    pub(super) busiest_share: f64,
 }
 
 impl Usage {
+    /// To add others to.
+    pub(super) fn none() -> Self {
+        Self { server: Some(0.0), ..Self::default() }
+    }
+
     /// Both together with another's.
     pub(super) fn plus(self, other: Self) -> Self {
-        let server = self.server.zip(other.server).map(|(left, right)| left + right);
-        Self { server, generator: self.generator + other.generator }
+        Self {
+            server: self.server.zip(other.server).map(|(left, right)| left + right),
+            has_server_ended: self.has_server_ended || other.has_server_ended,
+            generator: self.generator + other.generator,
+            busiest_share: self.busiest_share.max(other.busiest_share),
+        }
     }
 }
 
@@ -237,15 +305,28 @@ impl Usage {
 #[derive(Debug)]
 pub(super) struct Meter {
     process: Option<Process>,
-    began: Usage,
+    /// Seconds of CPU that the server had used.
+    server: Option<f64>,
+    /// The same of the generator's threads.
+    generator: HashMap<OsString, f64>,
+    clock: Clock,
+    began: u64,
 }
 
 impl Meter {
     /// What was used since the beginning.
     pub(super) fn used(&self) -> Usage {
-        let now = Subject::read(self.process);
-        let server = now.server.zip(self.began.server).map(|(now, then)| (now - then).max(0.0));
-        Usage { server, generator: now.generator - self.began.generator }
+        let now = self.process.and_then(Process::cpu_seconds);
+        let server = now.zip(self.server).map(|(now, then)| (now - then).max(0.0));
+        let elapsed = seconds(self.clock.now() - self.began);
+        let (mut generator, mut busiest) = (0.0, 0.0_f64);
+        for (thread, now) in Process::own().cpu_by_thread() {
+            let used = now - self.generator.get(&thread).copied().unwrap_or(0.0);
+            generator += used;
+            busiest = busiest.max(used);
+        }
+        let has_server_ended = self.server.is_some() && now.is_none();
+        Usage { server, has_server_ended, generator, busiest_share: busiest / elapsed.max(1e-9) }
     }
 }
 

@@ -73,6 +73,11 @@ impl Subscriber {
         self.wire.is_poll() && self.answers.may_end()
     }
 
+    /// Whether an end of the connection is the end of the poll's answer, which gives no length.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        self.wire.is_poll() && self.answers.ends_with_connection()
+    }
+
     /// Takes what the server sent; `heard` is told what it says, in order.
     ///
     /// # Errors
@@ -220,6 +225,17 @@ mod tests {
         assert!(subscriber.may_end());
         subscriber.reconnect();
         assert_eq!(subscriber.resume().etag.as_deref(), Some("\"a-5\""));
+    }
+
+    #[test]
+    fn only_the_answer_to_a_poll_may_end_with_the_connection() {
+        let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}";
+        for (wire, ends) in [(Wire::ShortPoll, true), (Wire::LongPoll, true), (Wire::Sse, false)] {
+            let (_, _, subscriber) = heard(wire, &[answer]);
+            assert_eq!(subscriber.ends_with_connection(), ends, "{wire}");
+        }
+        let (_, _, subscriber) = heard(Wire::LongPoll, &[b"HTTP/1.1 200 OK\r\nContent-Le"]);
+        assert!(!subscriber.ends_with_connection());
     }
 
     #[test]

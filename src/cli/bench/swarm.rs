@@ -168,6 +168,11 @@ impl Swarm {
         self.links.iter().map(Link::outstanding).sum()
     }
 
+    /// Bytes of these requests.
+    pub(super) fn backlog_bytes(&self) -> usize {
+        self.links.iter().map(Link::backlog_bytes).sum()
+    }
+
     /// Times that publishers had to connect anew.
     pub(super) fn link_reconnects(&self) -> u32 {
         self.links.iter().map(Link::reconnects).sum()
@@ -289,6 +294,11 @@ impl Swarm {
         loop {
             let Some(stream) = &mut self.members[index].stream else { return };
             match stream.read(&mut self.buffer) {
+                Ok(0) if self.members[index].subscriber.ends_with_connection() => {
+                    // The answer gave no length: that was its end (RFC 9112 §6.3).
+                    self.members[index].stream = None;
+                    return self.go_on(index, self.clock.now());
+                }
                 Ok(0) => return self.ended(index),
                 Ok(count) => {
                     self.tally.bytes_down += count as u64;
@@ -310,21 +320,20 @@ impl Swarm {
     /// Understands the first `count` bytes of the buffer. Whether the connection goes on.
     fn take(&mut self, index: usize, count: usize, ledger: &mut Ledger) -> bool {
         let now = self.clock.now();
-        // With several publishers the order of numbers is not the order of messages.
+        // Of several publishers the order of numbers is not the order of messages.
         let is_ordered = self.links.len() <= 1;
-        let Member { subscriber, was_open, is_warm, seen, stream, stage, .. } =
+        let Member { subscriber, was_open, is_warm, received, stream, stage, .. } =
             &mut self.members[index];
         let (wire, tally) = (subscriber.wire().index(), &mut self.tally);
         let connecting = &mut self.connecting;
         let mut answered = None;
         let result = subscriber.receive(&self.buffer[..count], &mut |heard| match heard {
             Heard::Message(marker) => {
-                if is_ordered && marker.number < *seen && ledger.is_own(marker) {
+                if ledger.is_own(marker) && !received.take(marker.number, is_ordered) {
                     tally.repeated += 1;
                     return;
                 }
                 if ledger.deliver(wire, marker, now) != Delivery::Foreign {
-                    *seen = marker.number + 1;
                     tally.warm += usize::from(!std::mem::replace(is_warm, true));
                 }
             }

@@ -14,15 +14,18 @@ use crate::cli::bench::wire::Wire;
 /// Runs it.
 pub(super) fn run(arguments: &ConnectArguments) -> Result<Findings, String> {
     let ConnectArguments { wire: wires, subscribers, common } = arguments;
-    make_room(*subscribers)?;
+    make_room(*subscribers, 0)?;
     let mut findings = None;
-    let mut all = Usage { server: Some(0.0), generator: 0.0 };
+    let mut all = Usage::none();
     let (mut rows, mut connected, mut asked) = (Vec::new(), 0, 0);
     for &wire in wires {
         let subject = Subject::start("connect", common, &[])?;
         subject.target.subscribe_address(wire)?;
         let findings = findings.get_or_insert_with(|| Findings::of("connect", common, &subject));
-        let one = connect(&subject, wire, *subscribers, &common.topic)?;
+        let Some(one) = findings.keep(connect(&subject, wire, *subscribers, &common.topic))? else {
+            break;
+        };
+        findings.doubts_about(&subject);
         all = all.plus(one.usage);
         connected += one.connections;
         asked += subscribers;

@@ -33,7 +33,7 @@ const SMALL_THREAD: &str = "small-topic";
 pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
     let FairnessArguments { wire, subscribers, small_subscribers, small_rate, pace, common } =
         arguments;
-    make_room(subscribers + small_subscribers)?;
+    make_room(subscribers + small_subscribers, pace.publishers + 1)?;
     let subject = Subject::start("fairness", common, &[])?;
     subject.target.subscribe_address(*wire)?;
     let mut findings = Findings::of("fairness", common, &subject);
@@ -54,6 +54,7 @@ pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
     feed.warm_up(&mut swarm, &mut ledger)?;
     subject.settle(&mut swarm, &mut ledger)?;
 
+    swarm.progress().phase("the small topic alone", 0);
     let alone = small_topic(arguments, &subject, clock, None)?;
     let (go, wait) = sync_channel(0);
     let (ready, is_ready) = sync_channel(1);
@@ -89,6 +90,7 @@ pub(super) fn run(arguments: &FairnessArguments) -> Result<Findings, String> {
     findings.usage(usage);
     findings.doubts("small", small.ending, &small.ledger, &small.tally, Usage::default());
     findings.doubts("huge", ending, &ledger, &swarm.tally, usage);
+    findings.doubts_about(&subject);
     if seconds(ALONE) * small_rate < 100.0 || small.ledger.measured() < 100 {
         findings.remarks.push("Too few small messages for a 99th percentile.".to_owned());
     }

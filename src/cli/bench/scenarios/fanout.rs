@@ -2,7 +2,7 @@
 
 use super::{EACH, LAST, describe_pace, describe_subscribers, latency_plot, linear_plot, number};
 use crate::cli::bench::answer::Answers;
-use crate::cli::bench::arguments::FanoutArguments;
+use crate::cli::bench::arguments::{CrowdArguments, FanoutArguments};
 use crate::cli::bench::feed::{Feed, connect_all};
 use crate::cli::bench::findings::{Findings, Table};
 use crate::cli::bench::latency::Latencies;
@@ -15,8 +15,9 @@ use crate::cli::bench::wire::Wire;
 
 /// Runs it.
 pub(super) fn run(arguments: &FanoutArguments) -> Result<Findings, String> {
-    let FanoutArguments { wire: wires, subscribers, pace, common } = arguments;
-    make_room(*subscribers)?;
+    let FanoutArguments { crowd, pace, common } = arguments;
+    let CrowdArguments { wire: wires, subscribers } = crowd;
+    make_room(*subscribers, pace.publishers)?;
     let subject = Subject::start("fanout", common, &[])?;
     for &wire in wires {
         subject.target.subscribe_address(wire)?;
@@ -53,6 +54,7 @@ pub(super) fn run(arguments: &FanoutArguments) -> Result<Findings, String> {
     );
     report(&mut findings, wires, &ledger, usage);
     findings.doubts("", ending, &ledger, &swarm.tally, usage);
+    findings.doubts_about(&subject);
     if swarm.link_reconnects() > 0 {
         findings.remarks.push(format!(
             "The server ended publishers' connections {} times.",

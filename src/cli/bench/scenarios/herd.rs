@@ -6,13 +6,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::cli::bench::answer::{Answers, Part};
-use crate::cli::bench::arguments::HerdArguments;
+use crate::cli::bench::arguments::{CrowdArguments, HerdArguments};
 use crate::cli::bench::clock::{Clock, MILLISECOND, SECOND, seconds};
-use crate::cli::bench::feed::{Ending, Feed, connect_all, is_interrupted};
-use crate::cli::bench::findings::{Findings, Series, Table};
+use crate::cli::bench::feed::{Ending, Feed, connect_all, fail, is_interrupted};
+use crate::cli::bench::findings::{Findings, Plot, Series, Table};
 use crate::cli::bench::ledger::Ledger;
 use crate::cli::bench::machine::make_room;
-use crate::cli::bench::process::{Process, Watch};
+use crate::cli::bench::process::Watch;
 use crate::cli::bench::subject::{Subject, Usage};
 use crate::cli::bench::subscriber::Resume;
 use crate::cli::bench::swarm::Swarm;
@@ -33,8 +33,9 @@ const CURSOR_SILENCE: Duration = Duration::from_millis(500);
 
 /// Runs it.
 pub(super) fn run(arguments: &HerdArguments) -> Result<Findings, String> {
-    let HerdArguments { wire: wires, subscribers, behind, restart_command, common } = arguments;
-    make_room(*subscribers)?;
+    let HerdArguments { crowd, behind, restart_command, common } = arguments;
+    let CrowdArguments { wire: wires, subscribers } = crowd;
+    make_room(*subscribers, 1)?;
     let mut subject = Subject::start("herd", common, &[])?;
     for &wire in wires {
         subject.target.subscribe_address(wire)?;
@@ -56,7 +57,7 @@ pub(super) fn run(arguments: &HerdArguments) -> Result<Findings, String> {
     if swarm.after.is_none() && wires.iter().any(|wire| !wire.is_poll()) {
         return Err("the server gives no cursor (an SSE `id:`) to come back with".to_owned());
     }
-    let steady = subject.process().and_then(Process::memory_bytes);
+    let steady = subject.memory_bytes();
 
     swarm.cut_all();
     feed.publish_only(&mut swarm, &mut ledger, *behind)?;
@@ -75,7 +76,7 @@ pub(super) fn run(arguments: &HerdArguments) -> Result<Findings, String> {
     // The messages are older: what they waited in was their absence.
     ledger.began = Some(began);
     swarm.retry = Some(RETRY);
-    swarm.connecting_max = usize::MAX;
+    swarm.connecting_max = common.target.connecting.unwrap_or(usize::MAX);
     swarm.return_all();
     let ending = catch_up(&mut swarm, &mut ledger, began + CATCH_UP_MAX)?;
     let usage = meter.used();
@@ -89,24 +90,14 @@ pub(super) fn run(arguments: &HerdArguments) -> Result<Findings, String> {
         missed: ledger.missing().iter().sum(),
         usage,
     };
-    let caught_up = match returned.seconds {
-        Some(seconds) => format!("all had caught up after {seconds:.2} s"),
-        None => "not all have caught up".to_owned(),
-    };
+    let caught_up = returned.describe();
     findings.summary = format!(
         "{subscribers} subscribers came back at once, {behind} messages behind: {caught_up}."
     );
     report(&mut findings, &returned, &ledger);
-    let points =
-        memory.iter().map(|&(time, bytes)| (seconds(time.saturating_sub(began)), bytes / 1e6));
-    let memory = vec![Series { name: "server".to_owned(), points: points.collect() }];
-    findings.plots.push(linear_plot(
-        "Memory while the herd returns",
-        "seconds",
-        "resident megabytes",
-        memory,
-    ));
+    findings.plots.push(memory_plot(&memory, began));
     findings.doubts("", ending, &ledger, &swarm.tally, usage);
+    findings.doubts_about(&subject);
     Ok(findings)
 }
 
@@ -119,6 +110,24 @@ struct Returned {
     peak: Option<f64>,
     missed: u64,
     usage: Usage,
+}
+
+impl Returned {
+    /// When all had caught up, in words.
+    fn describe(&self) -> String {
+        match self.seconds {
+            Some(seconds) => format!("all had caught up after {seconds:.2} s"),
+            None => "not all have caught up".to_owned(),
+        }
+    }
+}
+
+/// The server's memory over the seconds since the herd came back.
+fn memory_plot(memory: &[(u64, f64)], began: u64) -> Plot {
+    let points =
+        memory.iter().map(|&(time, bytes)| (seconds(time.saturating_sub(began)), bytes / 1e6));
+    let series = Series { name: "server".to_owned(), points: points.collect() };
+    linear_plot("Memory while the herd returns", "seconds", "resident megabytes", vec![series])
 }
 
 fn report(findings: &mut Findings, returned: &Returned, ledger: &Ledger) {
@@ -159,6 +168,8 @@ fn report(findings: &mut Findings, returned: &Returned, ledger: &Ledger) {
 
 /// Turns until everybody has everything.
 fn catch_up(swarm: &mut Swarm, ledger: &mut Ledger, deadline: u64) -> Result<Ending, String> {
+    let behind = ledger.unsettled();
+    swarm.progress().phase("catching up, messages that all have", behind);
     while ledger.unsettled() > 0 {
         if is_interrupted() {
             return Ok(Ending::Interrupted);
@@ -166,13 +177,17 @@ fn catch_up(swarm: &mut Swarm, ledger: &mut Ledger, deadline: u64) -> Result<End
         if swarm.clock().now() > deadline {
             return Ok(Ending::Stalled);
         }
-        swarm.turn(ledger, None)?;
+        if let Err(why) = swarm.turn(ledger, None) {
+            return fail(swarm, ledger, why);
+        }
+        swarm.progress().set(behind - ledger.unsettled());
     }
     Ok(Ending::Complete)
 }
 
 /// Restarts the server; the last word of what the command prints is its process, if it is a number.
 fn restart(command: &str, subject: &mut Subject, swarm: &mut Swarm) -> Result<(), String> {
+    swarm.progress().phase("restarting the server", 0);
     let output = Command::new("sh").args(["-c", command]).output();
     let output = output.map_err(|error| format!("cannot run --restart-command: {error}"))?;
     if !output.status.success() {

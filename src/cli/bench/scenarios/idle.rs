@@ -18,12 +18,12 @@ const STEPS: usize = 5;
 /// Runs it.
 pub(super) fn run(arguments: &IdleArguments) -> Result<Findings, String> {
     let IdleArguments { wire: wires, few, subscribers, duration, common } = arguments;
-    make_room(*subscribers)?;
+    make_room(*subscribers, 0)?;
     if few >= subscribers {
         return Err(format!("--few {few} has to be less than --subscribers {subscribers}"));
     }
     let mut findings = None;
-    let mut all = Usage { server: Some(0.0), generator: 0.0 };
+    let mut all = Usage::none();
     let (mut rows, mut series, mut open) = (Vec::new(), Vec::new(), 0);
     for &wire in wires {
         let subject = Subject::start("idle", common, &[])?;
@@ -36,7 +36,8 @@ pub(super) fn run(arguments: &IdleArguments) -> Result<Findings, String> {
                     .to_owned(),
             );
         }
-        let one = rest(arguments, &subject, wire)?;
+        let Some(one) = findings.keep(rest(arguments, &subject, wire))? else { break };
+        findings.doubts_about(&subject);
         all = all.plus(one.usage);
         let name = wire.name();
         let bytes = match one.bytes_each() {
@@ -117,12 +118,12 @@ impl Rested {
 
 fn rest(arguments: &IdleArguments, subject: &Subject, wire: Wire) -> Result<Rested, String> {
     let IdleArguments { few, subscribers, duration, common, .. } = arguments;
-    let process = subject.need_process()?;
+    subject.need_process()?;
     let clock = subject.clock();
     let topics = Topics::new(&common.topic, 1);
     let mut swarm = subject.swarm(topics)?;
     let mut ledger = Ledger::new();
-    let mut memory = vec![(0, process.memory_bytes().unwrap_or(f64::NAN))];
+    let mut memory = vec![(0, subject.memory_bytes().unwrap_or(f64::NAN))];
     for step in 0..STEPS {
         let count = few + (subscribers - few) * step / (STEPS - 1);
         (swarm.members()..count).for_each(|_| swarm.add(wire, 0));
@@ -131,8 +132,9 @@ fn rest(arguments: &IdleArguments, subject: &Subject, wire: Wire) -> Result<Rest
         if is_interrupted() {
             break;
         }
-        memory.push((swarm.tally.open, process.memory_bytes().unwrap_or(f64::NAN)));
+        memory.push((swarm.tally.open, subject.memory_bytes().unwrap_or(f64::NAN)));
     }
+    swarm.progress().phase("at rest", 0);
     let (meter, began) = (subject.meter(), clock.now());
     while clock.now() < began + duration && !is_interrupted() {
         swarm.turn(&mut ledger, Some((began + duration).min(clock.now() + SECOND)))?;

@@ -55,7 +55,7 @@ const LAST: [(&str, f64); 3] =
 /// The generator was late when more than one in a hundred messages was later than so many microseconds.
 const LATE_US: f64 = 2_000.0;
 
-/// The generator was the bottleneck when its one thread used more of a core than this.
+/// The generator was the bottleneck when one of its threads used more of a core than this.
 const BUSY_SHARE: f64 = 0.92;
 
 impl Findings {
@@ -83,11 +83,45 @@ impl Findings {
     fn usage(&mut self, usage: Usage) {
         match usage.server {
             Some(server) => self.figure("server_cpu_seconds", "", server),
+            None if usage.has_server_ended => self.remarks.push(
+                "The server's process ended, or cannot be looked at any more: its CPU is not known."
+                    .to_owned(),
+            ),
             None => self.remarks.push(
                 "The server's CPU is not known: give its process by --server-pid.".to_owned(),
             ),
         }
         self.figure("generator_cpu_seconds", "", usage.generator);
+    }
+
+    /// What was found out about a server that puts its figures in doubt.
+    fn doubts_about(&mut self, subject: &Subject) {
+        for doubt in subject.doubts() {
+            if !self.remarks.contains(&doubt) {
+                self.remarks.push(doubt);
+            }
+        }
+    }
+
+    /// It ended here, but what was found so far is kept.
+    fn fail(&mut self, why: String) {
+        self.remarks.push(format!("These are the findings until it failed: {why}."));
+        self.failure.get_or_insert(why);
+    }
+
+    /// Of what was measured after something else: an error does not throw away what was found before.
+    ///
+    /// # Errors
+    /// When nothing was.
+    fn keep<T>(&mut self, measured: Result<T, String>) -> Result<Option<T>, String> {
+        match measured {
+            Ok(measured) => Ok(Some(measured)),
+            Err(why) if self.figures.is_empty() => Err(why),
+            Err(why) => {
+                self.fail(why);
+                Ok(None)
+            }
+        }
     }
 
     /// What a reader has to know before he trusts the figures of a run; `of` which, where there are several.
@@ -103,13 +137,24 @@ impl Findings {
             Ending::Interrupted => {
                 remarks.push("Interrupted: these are the findings so far.".to_owned());
             }
+            Ending::Failed => self.fail(tally.failure.clone().unwrap_or_default()),
+        }
+        if let Some(seconds) = tally.overrun {
+            remarks.push(format!(
+                "The server did not keep up with the rate: after {seconds:.1} s so many publishes \
+                 were without an answer that there were no more. Latencies are of a queue that \
+                 only grew; a lower rate would show the server's own."
+            ));
         }
         let missed: u64 = ledger.missing().iter().sum();
-        for (count, what) in [
-            (missed, "deliveries are missing"),
-            (ledger.refused, "publishes were refused"),
-            (tally.repeated, "messages came again"),
+        for (name, count, what) in [
+            ("missed", missed, "deliveries are missing"),
+            ("refused", ledger.refused, "publishes were refused"),
+            ("repeated", tally.repeated, "messages came again"),
         ] {
+            if !self.figures.iter().any(|figure| figure.name == name && figure.of == of) {
+                self.figure(name, of, count as f64);
+            }
             if count > 0 {
                 remarks.push(format!("{count} {what}."));
             }
@@ -117,13 +162,15 @@ impl Findings {
         for (fault, count) in &tally.faults {
             remarks.push(format!("{count} connections {fault}."));
         }
-        if usage.generator > BUSY_SHARE * ledger.seconds() {
+        if usage.busiest_share > BUSY_SHARE {
             remarks.push(
                 "The generator itself was busy all the time: the server may be faster than this."
                     .to_owned(),
             );
         }
-        let late = ledger.lateness.percentile_us(99.0);
+        // In a closed loop nothing is due at a time of its own.
+        let has_schedule = ledger.lateness.count() > 0;
+        let late = if has_schedule { ledger.lateness.percentile_us(99.0) } else { f64::NAN };
         self.figure("generator_late_p99_us", of, late);
         if late > LATE_US {
             remarks.push(format!(

@@ -4,13 +4,14 @@ use super::{EACH, latency_plot, number};
 use crate::cli::bench::answer::Answers;
 use crate::cli::bench::arguments::{PublishArguments, Way};
 use crate::cli::bench::clock::seconds;
-use crate::cli::bench::feed::{Ending, Feed, connect_all};
+use crate::cli::bench::feed::{Ending, Feed, connect_all, fail, is_interrupted};
 use crate::cli::bench::findings::{Findings, Table};
 use crate::cli::bench::ledger::Ledger;
 use crate::cli::bench::machine::make_room;
 use crate::cli::bench::member::Tally;
 use crate::cli::bench::schedule::{Extent, Pace, Schedule};
 use crate::cli::bench::subject::{Subject, Usage};
+use crate::cli::bench::swarm::Swarm;
 use crate::cli::bench::topics::Topics;
 
 impl Way {
@@ -26,7 +27,7 @@ impl Way {
 /// Runs it.
 pub(super) fn run(arguments: &PublishArguments) -> Result<Findings, String> {
     let common = &arguments.common;
-    make_room(arguments.subscribers.unwrap_or(0))?;
+    make_room(arguments.subscribers.unwrap_or(0), 1)?;
     let mut audiences = vec![0];
     audiences.extend(arguments.subscribers);
     let subject = Subject::start("publish", common, &[])?;
@@ -39,41 +40,33 @@ pub(super) fn run(arguments: &PublishArguments) -> Result<Findings, String> {
         None => format!("{} s", seconds(arguments.duration)),
     };
     findings.condition("each way", length);
-    let mut all = Usage { server: Some(0.0), generator: 0.0 };
+    let mut all = Usage::none();
     let (mut rows, mut series) = (Vec::new(), Vec::new());
-    for &subscribers in &audiences {
-        for &way in &ways {
-            let one = publish(arguments, &subject, way, subscribers)?;
-            all = all.plus(one.usage);
-            let of = match subscribers {
-                0 => way.name().to_owned(),
-                count => format!("{} with {count} subscribers", way.name()),
-            };
-            let ledger = &one.ledger;
-            let (count, rate) = (ledger.published(), ledger.published() as f64 / ledger.seconds());
-            findings.figure("publishes_per_second", &of, rate);
-            let cost = one.usage.server.map(|cpu| cpu * 1e6 / count as f64);
-            if let Some(cost) = cost {
-                findings.figure("cpu_us_per_publish", &of, cost);
-            }
-            if ledger.refused > 0 {
-                findings.figure("refused", &of, ledger.refused as f64);
-            }
-            findings.figures.extend(ledger.answers.figures(&of, &EACH));
-            let mut row = vec![of.clone(), number(rate)];
-            row.push(cost.map_or_else(|| "unknown".to_owned(), number));
-            row.extend(
-                EACH.iter().map(|&(_, percent)| number(ledger.answers.percentile_us(percent))),
-            );
-            rows.push(row);
-            series.push(ledger.answers.series(&of));
-            findings.doubts(&of, one.ending, ledger, &one.tally, one.usage);
-            if one.ending == Ending::Interrupted {
-                break;
-            }
+    let each = audiences.iter().flat_map(|&count| ways.iter().map(move |&way| (count, way)));
+    for (subscribers, way) in each {
+        let Some(one) = findings.keep(publish(arguments, &subject, way, subscribers))? else {
+            break;
+        };
+        all = all.plus(one.usage);
+        let of = match subscribers {
+            0 => way.name().to_owned(),
+            count => format!("{} with {count} subscribers", way.name()),
+        };
+        rows.push(one.report(&of, &mut findings));
+        series.push(one.ledger.answers.series(&of));
+        if subscribers > 0 && !arguments.until_delivered {
+            one.report_deliveries(&of, subscribers, &mut findings);
+        }
+        findings.doubts(&of, one.ending, &one.ledger, &one.tally, one.publishing);
+        if matches!(one.ending, Ending::Interrupted | Ending::Failed) {
+            break;
         }
     }
-    findings.summary = "Publishes as fast as they are answered, on one connection.".to_owned();
+    findings.doubts_about(&subject);
+    findings.summary = match arguments.until_delivered {
+        true => "Publishes as fast as they are delivered, on one connection.".to_owned(),
+        false => "Publishes as fast as they are answered, on one connection.".to_owned(),
+    };
     findings.tables.push(Table {
         title: "Publishing; latency is from sending a request to its answer".to_owned(),
         columns: [
@@ -115,8 +108,43 @@ fn ways(arguments: &PublishArguments, subject: &Subject) -> Result<Vec<Way>, Str
 struct Published {
     ledger: Ledger,
     tally: Tally,
+    /// From the first publish to the last answer, or to the last delivery if that was waited for.
+    seconds: f64,
+    /// In that time.
+    publishing: Usage,
+    /// Until everything was delivered that is.
     usage: Usage,
     ending: Ending,
+}
+
+impl Published {
+    /// Adds the figures; returns the table's row.
+    fn report(&self, of: &str, findings: &mut Findings) -> Vec<String> {
+        let ledger = &self.ledger;
+        let count = ledger.published();
+        let rate = count as f64 / self.seconds;
+        findings.figure("publishes_per_second", of, rate);
+        let cost = self.usage.server.map(|cpu| cpu * 1e6 / count as f64);
+        findings.figure("cpu_us_per_publish", of, cost.unwrap_or(f64::NAN));
+        findings.figures.extend(ledger.answers.figures(of, &EACH));
+        let mut row = vec![of.to_owned(), number(rate)];
+        row.push(cost.map_or_else(|| "unknown".to_owned(), number));
+        row.extend(EACH.iter().map(|&(_, percent)| number(ledger.answers.percentile_us(percent))));
+        row
+    }
+
+    /// What came of it, which nobody waited for: who falls behind the log has a gap.
+    fn report_deliveries(&self, of: &str, subscribers: usize, findings: &mut Findings) {
+        let (came, due) = (self.ledger.deliveries(), self.ledger.published() * subscribers as u64);
+        findings.figure("deliveries", of, came as f64);
+        findings.figure("missed", of, due.saturating_sub(came) as f64);
+        if came < due {
+            findings.remarks.push(format!(
+                "{of}: {came} of {due} deliveries were made: publishing did not wait for subscribers, and who \
+                 falls behind what a topic retains has a gap. --until-delivered waits for them."
+            ));
+        }
+    }
 }
 
 fn publish(
@@ -151,7 +179,29 @@ fn publish(
     let meter = subject.meter();
     let mut schedule = Schedule::new(Pace::Outstanding(outstanding), extent, clock.now());
     let mut feed = Feed::new(common.size, 1).in_batches(lines);
-    let ending = feed.run(&mut swarm, &mut ledger, &mut schedule)?;
+    if !arguments.until_delivered {
+        feed = feed.answers_only();
+    }
+    let mut ending = feed.run(&mut swarm, &mut ledger, &mut schedule)?;
+    let publishing = meter.used();
+    let has_rest = subscribers > 0 && ending == Ending::Complete && !arguments.until_delivered;
+    if has_rest && let Err(why) = deliver_rest(subject, &mut swarm, &mut ledger) {
+        ending = fail(&mut swarm, &ledger, why)?;
+    }
     let usage = meter.used();
-    Ok(Published { ledger, tally: swarm.tally.clone(), usage, ending })
+    let seconds = match arguments.until_delivered {
+        true => ledger.seconds(),
+        false => ledger.publishing_seconds(),
+    };
+    let tally = swarm.tally.clone();
+    Ok(Published { ledger, tally, seconds, publishing, usage, ending })
+}
+
+/// Turns until nothing is delivered any more.
+fn deliver_rest(subject: &Subject, swarm: &mut Swarm, ledger: &mut Ledger) -> Result<(), String> {
+    let mut before = None;
+    while before.replace(ledger.deliveries()) != Some(ledger.deliveries()) && !is_interrupted() {
+        subject.settle(swarm, ledger)?;
+    }
+    Ok(())
 }

@@ -10,7 +10,6 @@ use crate::cli::bench::feed::{Ending, Feed, connect_all, is_interrupted};
 use crate::cli::bench::findings::{Findings, Series, Table};
 use crate::cli::bench::ledger::Ledger;
 use crate::cli::bench::machine::make_room;
-use crate::cli::bench::process::Process;
 use crate::cli::bench::schedule::{Extent, Pace, Schedule};
 use crate::cli::bench::subject::{Subject, Usage};
 use crate::cli::bench::swarm::Swarm;
@@ -33,19 +32,22 @@ const PIPELINED: u32 = 16;
 /// Runs it.
 pub(super) fn run(arguments: &TopicsArguments) -> Result<Findings, String> {
     let TopicsArguments { topics: counts, active, subscribers, duration, wire, common } = arguments;
-    make_room(*subscribers)?;
+    make_room(*subscribers, BEGINNERS)?;
     let most = counts.iter().copied().max().ok_or("give numbers of topics: --topics 1,1000")?;
     let mut findings = None;
-    let mut all = Usage { server: Some(0.0), generator: 0.0 };
+    let mut all = Usage::none();
     let (mut rows, mut memory) = (Vec::new(), Vec::new());
     for &count in counts {
         let subject = start(arguments, count)?;
         let findings = findings.get_or_insert_with(|| Findings::of("topics", common, &subject));
-        let one = measure(arguments, &subject, count)?;
+        let Some(one) = findings.keep(measure(arguments, &subject, count))? else { break };
+        findings.doubts_about(&subject);
         all = all.plus(one.publishing).plus(one.delivering);
         let of = count.to_string();
         let publish = one.publishing.server.map(|cpu| cpu * 1e6 / one.publishes as f64);
         let delivery = one.delivering.server.map(|cpu| cpu * 1e6 / one.deliveries as f64);
+        findings.figure("missed", &of, one.missed as f64);
+        findings.figure("refused", &of, one.refused as f64);
         findings.figure("cpu_us_per_publish", &of, publish.unwrap_or(f64::NAN));
         findings.figure("cpu_us_per_delivery", &of, delivery.unwrap_or(f64::NAN));
         let cost = |cost: Option<f64>| cost.map_or_else(|| "unknown".to_owned(), number);
@@ -104,6 +106,8 @@ struct Measured {
     publishing: Usage,
     deliveries: u64,
     delivering: Usage,
+    missed: u64,
+    refused: u64,
     remarks: Vec<String>,
 }
 
@@ -162,6 +166,9 @@ fn measure(arguments: &TopicsArguments, subject: &Subject, count: u32) -> Result
     let second = feed.run(&mut swarm, &mut ledger, &mut schedule)?;
     let delivered = meter.used();
     let missing: u64 = ledger.missing().iter().sum();
+    if let Some(why) = &swarm.tally.failure {
+        return Err(why.clone());
+    }
     if missing > 0 || first == Ending::Stalled || second == Ending::Stalled {
         remarks.push(format!("{count} topics: {missing} deliveries are missing."));
     }
@@ -176,6 +183,8 @@ fn measure(arguments: &TopicsArguments, subject: &Subject, count: u32) -> Result
         publishing: published,
         deliveries: ledger.deliveries(),
         delivering: delivered,
+        missed: missing,
+        refused,
         remarks,
     })
 }
@@ -193,6 +202,7 @@ fn begin_topics(
     let mut memory = Vec::new();
     let mut next = 0;
     for step in 0..=STEPS {
+        swarm.progress().phase("beginning topics", u64::from(count));
         let end = (u64::from(count) * u64::from(step) / u64::from(STEPS)) as u32;
         while (next < end || swarm.outstanding() > 0) && !is_interrupted() {
             while next < end && swarm.outstanding() < BEGINNERS * BEGINS_UNDER_WAY {
@@ -205,10 +215,11 @@ fn begin_topics(
                 next += 1;
             }
             swarm.flush();
+            swarm.progress().set(u64::from(next));
             swarm.turn(ledger, None)?;
         }
         subject.settle(swarm, ledger)?;
-        let bytes = subject.process().and_then(Process::memory_bytes);
+        let bytes = subject.memory_bytes();
         memory.push((f64::from(next), bytes.unwrap_or(f64::NAN) / 1e6));
     }
     match ledger.refused {

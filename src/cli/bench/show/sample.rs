@@ -108,6 +108,7 @@ pub(super) fn fanout() -> Findings {
              latencies, as it would be for users.",
             "3 of 10,000 connections failed: connection refused by 127.0.0.1:8080. Raise `ulimit -n`.",
         ]),
+        ..Findings::default()
     }
 }
 
@@ -136,6 +137,6 @@ pub(super) fn idle() -> Findings {
             y: axis("resident megabytes", Scale::Linear),
             series: lines.collect(),
         }],
-        remarks: Vec::new(),
+        ..Findings::default()
     }
 }
