@@ -46,6 +46,7 @@ impl Connection {
             }
             Page::Client => (Status::OK, SCRIPT, browser_client::MODULE),
             Page::ClassicClient => (Status::OK, SCRIPT, browser_client::CLASSIC),
+            Page::ClientShare => (Status::OK, SCRIPT, browser_client::SHARE),
             Page::ClientTypes => {
                 (Status::OK, "application/typescript; charset=utf-8", browser_client::TYPES)
             }

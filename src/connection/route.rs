@@ -151,6 +151,8 @@ pub(super) enum Page {
     Client,
     /// `/tidings.classic.js`
     ClassicClient,
+    /// `/tidings-share.js`
+    ClientShare,
     /// `/tidings.d.ts`
     ClientTypes,
 }
@@ -195,6 +197,7 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
         "/page.css" => Page::Style,
         "/tidings.js" => Page::Client,
         "/tidings.classic.js" => Page::ClassicClient,
+        "/tidings-share.js" => Page::ClientShare,
         "/tidings.d.ts" => Page::ClientTypes,
         _ => {
             return Err(Problem::new(
