@@ -65,6 +65,11 @@ impl Addresses {
         Self { uses: HashMap::new(), reads_per_second, sweep_at: IDLE_MAX }
     }
 
+    /// From now on, each network may begin so many reads a second, at least 1.
+    pub fn set_reads_per_second(&mut self, reads_per_second: u32) {
+        self.reads_per_second = reads_per_second;
+    }
+
     /// Connections of a peer's network; 0 if it is not counted.
     pub fn connections(&self, peer: SocketAddr) -> usize {
         network(peer)

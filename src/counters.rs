@@ -1,6 +1,12 @@
 //! What a worker counts: plain numbers of its own, added up when somebody asks for metrics.
 
+mod histogram;
+
 use std::sync::atomic::AtomicU64;
+
+pub use self::histogram::{Histogram, Peak};
+
+use crate::time::Instant;
 
 /// Lines of the process's log that could not be written: the one number that no worker owns.
 pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -19,8 +25,12 @@ pub struct Counters {
     pub refusals: [u64; 2],
     /// Messages that clients of this worker published.
     pub published: u64,
+    /// Bytes of payloads that this worker's topics took in.
+    pub published_bytes: u64,
     /// Messages queued for clients.
     pub delivered: u64,
+    /// Bytes of these, as their wire frames them.
+    pub delivered_bytes: u64,
     /// Gaps declared to clients.
     pub gaps: u64,
     /// Bytes read from sockets.
@@ -31,6 +41,23 @@ pub struct Counters {
     pub writes: u64,
     /// Turns of the loop.
     pub ticks: u64,
+    /// Those of them before which the thread slept.
+    pub wakeups: u64,
+    /// Parcels taken from the mailbox.
+    pub parcels: u64,
+    /// Milliseconds in which the thread stood still and could not know it.
+    pub stalled_ms: u64,
+    /// How long turns took.
+    pub turns: Histogram,
+    /// How long walks past a topic's subscribers took, from their begin to the last write.
+    pub fan_outs: Histogram,
+    /// How long messages took from being appended at their owner until the walk that carried them had ended, the
+    /// oldest of each walk.
+    pub deliveries: Histogram,
+    /// The longest turn of late, in microseconds.
+    pub longest_turn: Peak,
+    /// The most parcels that one turn found in the mailbox, of late.
+    pub fullest_mailbox: Peak,
     /// Panics of the worker, after each of which it began anew.
     pub restarts: u64,
     /// Gauge: subscriptions open, by [`Wire`].
@@ -41,6 +68,41 @@ pub struct Counters {
     pub outbox_bytes: u64,
 }
 
+/// What an event loop says of a turn that it has done.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Turn {
+    /// How long it took, in microseconds.
+    pub us: u64,
+    /// Whether the thread slept before it.
+    pub slept: bool,
+    /// Parcels taken from the mailbox.
+    pub parcels: u64,
+    /// How long the thread stood still before it, through no fault of any peer.
+    pub stalled_ms: u64,
+}
+
+/// What the operating system says of the process. Zeros where nobody knows.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// How many it may have.
+    pub descriptors_max: u64,
+    /// Bytes of memory that it has in use.
+    pub resident_bytes: u64,
+    /// Processor time that it has used, in microseconds.
+    pub processor_us: u64,
+}
+
+/// A walk past a topic's subscribers that has come to its end.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// When it began.
+    pub began: Instant,
+    /// When the oldest message that it carried was appended at its owner; never if it carried none.
+    pub oldest: Instant,
+}
+
 /// Numbers about a hub, for metrics.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct HubGauges {
@@ -48,6 +110,8 @@ pub struct HubGauges {
     pub topics: usize,
     /// Replicas held.
     pub replicas: usize,
+    /// Topics that connections are subscribed to, each counted once for each of them.
+    pub subscribed: usize,
     /// Bytes of messages and their encodings, in logs and replicas.
     pub memory_bytes: usize,
     /// Letters that wait to be sent.
@@ -59,6 +123,7 @@ impl HubGauges {
     pub fn add(&mut self, other: &Self) {
         self.topics += other.topics;
         self.replicas += other.replicas;
+        self.subscribed += other.subscribed;
         self.memory_bytes += other.memory_bytes;
         self.mail_waiting += other.mail_waiting;
     }
@@ -124,11 +189,13 @@ pub enum CloseReason {
     TooMany,
     /// Its worker panicked.
     WorkerFailed,
+    /// The operator ended it.
+    Killed,
 }
 
 impl CloseReason {
     /// How many there are.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 17;
     /// All of them with their label, in the order of their numbers.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
         (Self::PeerClosed, "peer_closed"),
@@ -147,6 +214,7 @@ impl CloseReason {
         (Self::Drained, "drained"),
         (Self::TooMany, "too_many"),
         (Self::WorkerFailed, "worker_failed"),
+        (Self::Killed, "killed"),
     ];
 
     /// The label in logs and metrics.
@@ -161,12 +229,20 @@ impl Counters {
         self.connections_opened += other.connections_opened;
         self.requests += other.requests;
         self.published += other.published;
+        self.published_bytes += other.published_bytes;
         self.delivered += other.delivered;
+        self.delivered_bytes += other.delivered_bytes;
         self.gaps += other.gaps;
         self.bytes_read += other.bytes_read;
         self.bytes_written += other.bytes_written;
         self.writes += other.writes;
         self.ticks += other.ticks;
+        self.wakeups += other.wakeups;
+        self.parcels += other.parcels;
+        self.stalled_ms += other.stalled_ms;
+        self.turns.add(&other.turns);
+        self.fan_outs.add(&other.fan_outs);
+        self.deliveries.add(&other.deliveries);
         self.restarts += other.restarts;
         self.body_bytes += other.body_bytes;
         self.outbox_bytes += other.outbox_bytes;
@@ -186,6 +262,31 @@ impl Counters {
         counters.connections_closed[CloseReason::WorkerFailed as usize] += self.connections();
         counters.restarts += 1;
         counters
+    }
+
+    /// Takes down what is said of a turn that began at `now`.
+    pub fn note_turn(&mut self, now: Instant, turn: Turn) {
+        self.wakeups += u64::from(turn.slept);
+        self.parcels += turn.parcels;
+        self.stalled_ms += turn.stalled_ms;
+        self.turns.note(turn.us);
+        self.longest_turn.note(now, turn.us);
+        self.fullest_mailbox.note(now, turn.parcels);
+    }
+
+    /// Takes down a walk that ended in a turn that began at `now` and has taken so long.
+    pub fn note_walk(&mut self, now: Instant, turn_us: u64, walked: Walked) {
+        // Beginnings are known to the millisecond, the end to the turn.
+        let since = |then: Instant| now.since(then).saturating_mul(1_000).saturating_add(turn_us);
+        self.fan_outs.note(since(walked.began));
+        if walked.oldest != Instant::NEVER {
+            self.deliveries.note(since(walked.oldest));
+        }
+    }
+
+    /// Connections that wait, stream or are WebSockets now.
+    pub fn waiting(&self) -> u64 {
+        self.subscriptions.iter().sum()
     }
 
     /// Connections open now.

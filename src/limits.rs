@@ -24,7 +24,7 @@
 //! is its help text. Sizes take a suffix K, M or G (powers of 1024); times are seconds and may have a
 //! fraction.
 
-use clap::Args;
+use clap::{Args, Command, FromArgMatches as _};
 
 /// Bounds on what peers may use up. No field is ever read as "unlimited".
 #[derive(Args, Clone, Debug)]
@@ -165,14 +165,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// The defaults that the flags have.
+    /// The defaults that the flags have, whatever the environment says.
     fn default() -> Self {
-        #[derive(clap::Parser)]
-        struct Defaults {
-            #[command(flatten)]
-            limits: Limits,
-        }
-        <Defaults as clap::Parser>::parse_from(["tidings"]).limits
+        let command = Self::augment_args(Command::new("tidings").no_binary_name(true));
+        let command = command.mut_args(|arg| arg.env(None::<&'static str>));
+        let matches = command.get_matches_from::<_, &str>([]);
+        Self::from_arg_matches(&matches).expect("every limit has a default, or is optional")
     }
 }
 
@@ -253,6 +251,17 @@ pub const BATCH_ERRORS_MAX: u32 = 1_000;
 /// client is told to come back rather than reset. A worker holds at most this many of them.
 pub const REFUSING_CONNECTIONS_MAX: usize = 64;
 
+/// Connections to an address of the operator's own (`--admin-listen`) that a worker serves, whatever else it has:
+/// the operator gets in when the server is full.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Listings that an operator may have under way on one worker; whoever comes then is told to come back.
+pub const LISTINGS_MAX: usize = 8;
+/// Entries of one listing.
+pub const LISTING_ENTRIES_MAX: u64 = 1_000;
+/// Topics, connections and subscribers looked at in a tick for those who ask: a listing of a million topics is
+/// a thousand ticks' work.
+pub const SURVEYED_PER_TICK: usize = 1_024;
+
 /// Buffers in one vectored write.
 pub const SLICES_PER_WRITE: usize = 24;
 
@@ -272,7 +281,7 @@ pub const PANICS_MAX: usize = 5;
 pub const PANICS_WINDOW_MS: u64 = 60_000;
 
 /// `64K`, `1M`, `2G` or a plain number of bytes, at least 1.
-fn parse_size(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     let (digits, factor) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
@@ -288,14 +297,14 @@ fn parse_size(text: &str) -> Result<usize, String> {
 }
 
 /// A size of at most 1G: lengths of messages, encoded, are counted in 32 bits.
-fn parse_message_size(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_message_size(text: &str) -> Result<usize, String> {
     let size = parse_size(text)?;
     let fits = size <= 1 << 30;
     fits.then_some(size).ok_or_else(|| "give at most 1G: no message can be larger".to_owned())
 }
 
 /// Seconds with an optional fraction, in milliseconds; 1 ms to 10 years.
-fn parse_seconds(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_seconds(text: &str) -> Result<u64, String> {
     let seconds: f64 = text.parse().map_err(|_| "give seconds, such as 15 or 0.5".to_owned())?;
     if (0.001..=315_360_000.0).contains(&seconds) {
         Ok((seconds * 1000.0).round() as u64)

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, bounded};
 use fastrand::Rng;
 use mio::net::TcpStream;
 
-use crate::config::Config;
+use crate::config::{Config, Entrance};
 use crate::limits::Limits;
 use crate::reactor::{Clock, EventLoop, MioSystem, Parcel, Post, Ring, bind, connect};
 use crate::worker::Worker;
@@ -17,6 +17,7 @@ use crate::worker::Worker;
 /// A server whose threads run.
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    admin_addresses: Vec<SocketAddr>,
     post: Post<TcpStream>,
     endings: Receiver<Ending>,
     workers: usize,
@@ -28,8 +29,8 @@ type Ending = Result<(), String>;
 /// Why a server did not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// An address cannot be listened on.
-    Bind(SocketAddr, io::Error),
+    /// An address, of this flag, cannot be listened on.
+    Bind(&'static str, SocketAddr, io::Error),
     /// The operating system refused something else.
     System(io::Error),
 }
@@ -37,8 +38,8 @@ pub enum StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Bind(address, error) => {
-                write!(formatter, "cannot listen on {address} (--listen): {error}")
+            Self::Bind(flag, address, error) => {
+                write!(formatter, "cannot listen on {address} ({flag}): {error}")
             }
             Self::System(error) => write!(formatter, "cannot start: {error}"),
         }
@@ -48,14 +49,27 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Server {
-    /// Binds `listen` and starts the worker threads. `seed` makes everything random that is not secret:
-    /// epochs, jitter, and where topics live.
+    /// Binds `listen`, and `admin_listen` for the operator, and starts the worker threads. `seed` makes
+    /// everything random that is not secret: epochs, jitter, and where topics live.
     ///
     /// # Errors
     /// When an address cannot be bound, or a thread or poll cannot be had.
-    pub fn start(config: Config, listen: &[SocketAddr], seed: u64) -> Result<Self, StartError> {
-        let config = Arc::new(config);
-        let (addresses, listeners) = bind_all(listen, config.workers, &config.limits)?;
+    pub fn start(
+        config: Config,
+        listen: &[SocketAddr],
+        admin_listen: &[SocketAddr],
+        seed: u64,
+    ) -> Result<Self, StartError> {
+        let has_admin = !admin_listen.is_empty();
+        let config = Arc::new(Config { has_admin, ..config });
+        let mut listeners: Vec<Vec<TcpListener>> =
+            (0..config.workers).map(|_| Vec::new()).collect();
+        let addresses = bind_all("--listen", listen, &mut listeners, &config.limits)?;
+        let admin_addresses =
+            bind_all("--admin-listen", admin_listen, &mut listeners, &config.limits)?;
+        let public = addresses.iter().map(|&address| Entrance::public(address));
+        let entrances: Vec<Entrance> =
+            public.chain(admin_addresses.iter().map(|_| Entrance::Admin)).collect();
         let clock = Clock::start();
         let (mut systems, mut bells) = (Vec::new(), Vec::<Arc<dyn Ring>>::new());
         for listeners in listeners {
@@ -70,7 +84,7 @@ impl Server {
         for (id, (system, mailbox)) in systems.into_iter().zip(mailboxes).enumerate() {
             let worker = Worker::new(Arc::clone(&config), id, hash_seed, random.fork());
             let mut event_loop =
-                EventLoop::new(id, system, worker, mailbox, post.clone(), addresses.len(), &config);
+                EventLoop::new(id, system, worker, mailbox, post.clone(), &entrances, &config);
             let ended = ended.clone();
             thread::Builder::new()
                 .name(format!("worker-{id}"))
@@ -85,12 +99,18 @@ impl Server {
                 })
                 .map_err(StartError::System)?;
         }
-        Ok(Self { addresses, post, endings, workers: config.workers })
+        let workers = config.workers;
+        Ok(Self { addresses, admin_addresses, post, endings, workers })
     }
 
     /// The addresses that are listened on, with the ports that the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The same of the operator's.
+    pub fn admin_addresses(&self) -> &[SocketAddr] {
+        &self.admin_addresses
     }
 
     /// Tells every worker to go away. May be called from any thread, and more than once.
@@ -102,6 +122,22 @@ impl Server {
                 // telling.
                 post.ring(worker);
                 post.send_and_wait(worker, Parcel::Drain);
+                post.ring(worker);
+            }
+        }
+    }
+
+    /// Gives every worker another configuration, with as many workers. May be called from any thread, and more
+    /// than once: each worker takes them in turn.
+    pub fn reloader(&self) -> impl Fn(Config) + Send + 'static {
+        let (post, has_admin) = (self.post.clone(), !self.admin_addresses.is_empty());
+        move |config| {
+            // Addresses stay as they are until a restart.
+            let config = Arc::new(Config { has_admin, ..config });
+            for worker in 0..post.workers() {
+                // As with a drain.
+                post.ring(worker);
+                post.send_and_wait(worker, Parcel::Reload(Arc::clone(&config)));
                 post.ring(worker);
             }
         }
@@ -123,27 +159,27 @@ impl Server {
     }
 }
 
-/// Binds every address once for each worker; all of them share its port.
+/// Binds every address once for each worker; all of them share its port. Returns the addresses with their ports.
 fn bind_all(
-    listen: &[SocketAddr],
-    workers: usize,
+    flag: &'static str,
+    wanted: &[SocketAddr],
+    listeners: &mut [Vec<TcpListener>],
     limits: &Limits,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), StartError> {
+) -> Result<Vec<SocketAddr>, StartError> {
     let mut addresses = Vec::new();
-    let mut listeners: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-    for &wanted in listen {
+    for &wanted in wanted {
         let mut address = wanted;
         for (worker, listeners) in listeners.iter_mut().enumerate() {
+            let fail = |error| StartError::Bind(flag, address, error);
             // SO_REUSEPORT would let two servers of one user share a port without either noticing.
             if worker == 0 && address.port() != 0 {
-                TcpListener::bind(address).map_err(|error| StartError::Bind(address, error))?;
+                TcpListener::bind(address).map_err(fail)?;
             }
-            let fail = |error| StartError::Bind(address, error);
             let listener = bind(address, limits).map_err(fail)?;
             address = listener.local_addr().map_err(fail)?;
             listeners.push(listener);
         }
         addresses.push(address);
     }
-    Ok((addresses, listeners))
+    Ok(addresses)
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use tidings::config::Config;
+use tidings::config::{Config, Entrance};
 use tidings::counters::CloseReason;
 use tidings::key::ConnectionKey;
 use tidings::limits::Limits;
@@ -47,7 +47,7 @@ impl World {
 
     fn connect(&mut self) -> ConnectionKey {
         let peer = SocketAddr::from(([127, 0, 0, 1], 9));
-        self.worker.handle_accept(peer).expect("there is room")
+        self.worker.handle_accept(peer, Entrance::Public { loopback: true }).expect("there is room")
     }
 
     fn send(&mut self, key: ConnectionKey, text: &str) {
@@ -374,7 +374,8 @@ fn an_error_of_accept_that_stays_takes_no_processor_time() {
     let (post, mut mailboxes) = connect(vec![Arc::new(Silent) as Arc<dyn Ring>], 8);
     let mut system = Forbidding { now_ms: 1, accepts: 0 };
     let mailbox = mailboxes.remove(0);
-    let mut event_loop = EventLoop::new(0, &mut system, worker, mailbox, post, 1, &config);
+    let entrances = [Entrance::Public { loopback: true }];
+    let mut event_loop = EventLoop::new(0, &mut system, worker, mailbox, post, &entrances, &config);
     for _ in 0..10 {
         assert!(event_loop.tick().unwrap());
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
-use tidings::config::Config;
+use tidings::config::{Config, Entrance};
 use tidings::key::ConnectionKey;
 use tidings::limits::Limits;
 use tidings::reactor::{EventLoop, Readiness, Ring, System, Who, connect};
@@ -23,6 +23,8 @@ use tidings::worker::Worker;
 const BEGAN_MS: u64 = 1_767_225_600_000;
 /// Messages that a topic retains: few, so that logs are full and trimmed from the first rounds on.
 const LOG_MESSAGES: u32 = 32;
+
+const ENTRANCE: [Entrance; 1] = [Entrance::Public { loopback: true }];
 
 /// A server and its clients.
 pub(crate) struct World {
@@ -87,7 +89,7 @@ impl World {
         let loops = mailboxes.into_iter().enumerate().map(|(id, mailbox)| {
             let system = Quiet { net: Rc::clone(&net), worker: id };
             let worker = Worker::new(Arc::clone(&config), id, 1, random.fork());
-            EventLoop::new(id, system, worker, mailbox, post.clone(), 1, &config)
+            EventLoop::new(id, system, worker, mailbox, post.clone(), &ENTRANCE, &config)
         });
         let loops = loops.collect();
         Self { net, loops }

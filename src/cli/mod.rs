@@ -1,4 +1,4 @@
-//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings bench`.
+//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings bench`, `tidings config`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -9,13 +9,17 @@
     reason = "blocking programs of their own: they sleep, read clocks and print their results"
 )]
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod base_url;
 pub mod bench;
 mod coming_back;
+pub mod completions;
+pub mod config;
 mod event_stream;
 #[cfg(any(test, fuzzing))]
 pub use self::event_stream::fuzz::fuzz_event_stream;
@@ -23,12 +27,17 @@ mod http;
 mod http_body;
 mod lines;
 mod logging;
+pub mod manual;
 pub mod publish;
 mod publish_lines;
 #[cfg(test)]
 mod scripted;
 pub mod serve;
+mod settings;
 pub mod subscribe;
+
+use self::config::ConfigCommand;
+use self::settings::Invocation;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,25 +69,68 @@ enum Command {
     Subscribe(subscribe::SubscribeArguments),
     /// Measure this server, or another one
     Bench(bench::BenchArguments),
+    /// Show and check the server's settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a shell's completions of this command
+    Completions(completions::CompletionsArguments),
+    /// Print a manual page, or write all of them
+    Man(manual::ManualArguments),
 }
 
 /// Runs the command that this process was started with; returns what it should exit with: 0 when
 /// the work was done, 1 when it failed, 2 when it was asked for wrongly (clap exits by itself then).
 #[must_use]
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
-    match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
-        Command::Serve(arguments) => serve::run(arguments),
-        Command::Publish(arguments) => publish::run(&arguments),
-        Command::Subscribe(arguments) => subscribe::run(&arguments),
-        Command::Bench(arguments) => bench::run(&arguments),
+    let (arguments, matches) = parse(std::env::args_os().collect());
+    match arguments.command {
+        None | Some(Command::Serve(_)) => serve::run(&Invocation::of_process(innermost(&matches))),
+        Some(Command::Publish(arguments)) => publish::run(&arguments),
+        Some(Command::Subscribe(arguments)) => subscribe::run(&arguments),
+        Some(Command::Bench(arguments)) => bench::run(&arguments),
+        Some(Command::Config(ConfigCommand::Reference)) => print(settings::reference()),
+        Some(Command::Config(command)) => {
+            config::run(&command, &Invocation::of_process(innermost(&matches)))
+        }
+        Some(Command::Completions(arguments)) => completions::run(&arguments, Arguments::command()),
+        Some(Command::Man(arguments)) => manual::run(&arguments, Arguments::command()),
+    }
+}
+
+/// What the command line says, without what the environment does: that is looked at with the file of
+/// settings.
+fn parse(words: Vec<OsString>) -> (Arguments, ArgMatches) {
+    let bare = settings::without_variables(Arguments::command());
+    let parsed = bare.try_get_matches_from(&words).and_then(|matches| {
+        Arguments::from_arg_matches(&matches).map(|arguments| (arguments, matches))
+    });
+    parsed.unwrap_or_else(|error| {
+        // The help names the variables.
+        let error = Arguments::command().try_get_matches_from(words).err().unwrap_or(error);
+        error.exit()
+    })
+}
+
+/// The matches of the subcommand that is run.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
+}
+
+/// Prints the result of a command. 0 if it went out, or nobody wanted to read it to its end.
+fn print(text: impl AsRef<[u8]>) -> ExitCode {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_ref()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("tidings: cannot write: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_flags_do_not_contradict_each_other() {

@@ -1,18 +1,22 @@
 //! `tidings serve`: the server, as a command.
 
+use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::config::tell;
 use super::logging::Log;
-use crate::config::{Config, Origins};
+use super::settings::{Invocation, Reloader, Settings};
+use crate::config::{Config, Origins, TopicRules};
 use crate::fuse::Fuse;
-use crate::limits::{Budgets, Limits};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, Budgets, Limits};
 use crate::server::Server;
 
 const EXAMPLES: &str = "\
@@ -22,11 +26,13 @@ Examples:
   tidings --allow-origin https://example.org          let pages of that site in
   tidings --log-messages 10000 --log-age 86400        remember more
 
-Every flag can be given as an environment variable: --log-age 60 is TIDINGS_LOG_AGE=60.
-RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once. SIGHUP does the same on a terminal, and nothing elsewhere.";
+Every flag can be given as an environment variable (--log-age 60 is TIDINGS_LOG_AGE=60), and in a
+file (log-age = 60). A flag goes before a variable, a variable before the file; what comes of them,
+`tidings config print` shows.
+RUST_LOG=tidings=debug logs the end of every connection. SIGTERM drains; a second one exits at once. SIGHUP reads the settings again (on a terminal it drains).";
 
 /// The flags of `tidings serve`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArguments {
     /// Address and port to listen on; may be given several times
@@ -38,27 +44,68 @@ pub struct ServeArguments {
         default_value = "127.0.0.1:8080"
     )]
     listen: Vec<SocketAddr>,
+    /// Address and port for the operator alone (/metrics, listings, health); may be given several times
+    #[arg(long, env = "TIDINGS_ADMIN_LISTEN", value_name = "ADDRESS", value_delimiter = ',')]
+    admin_listen: Vec<SocketAddr>,
     /// Worker threads [default: one for each core]
     #[arg(long, env = "TIDINGS_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
     workers: Option<u16>,
     /// Origin whose pages may talk to this server, or * for all; may be given several times
     #[arg(long, env = "TIDINGS_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     allow_origin: Vec<String>,
+    /// Do not serve the page at /
+    #[arg(
+        long,
+        env = "TIDINGS_NO_PAGE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        action = clap::ArgAction::Set
+    )]
+    no_page: bool,
+    /// File of settings, or none [default: the first of ~/.config/tidings/tidings.toml and /etc/tidings/tidings.toml]
+    #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE")]
+    config: Option<OsString>,
+    /// Bounds on what peers may use up.
     #[command(flatten)]
-    limits: Limits,
+    pub limits: Limits,
+}
+
+impl ServeArguments {
+    /// Where to listen.
+    #[must_use]
+    pub fn listen_addresses(&self) -> &[SocketAddr] {
+        &self.listen
+    }
 }
 
 /// Descriptors that are not connections: standard streams, and for each worker its listeners, poll, waker
 /// and spare.
 const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
 const DESCRIPTORS_PER_WORKER: u64 = 16;
+/// The same for connections of the operator's.
+const ADMIN_DESCRIPTORS_PER_WORKER: u64 = ADMIN_CONNECTIONS_MAX as u64;
 
 /// Characters of a panic's message that go into the log.
 const PANIC_CHARACTERS_MAX: usize = 300;
 
-/// Runs the server until it is told to stop. 0 after a drain, 1 when it cannot start or fails.
+/// What it exits with when a setting is wrong, as clap does for a flag.
+const EXIT_WRONG_SETTINGS: u8 = 2;
+
+/// Runs the server until it is told to stop. 0 after a drain, 1 when it cannot start or fails, 2 when a setting is
+/// wrong.
 #[must_use]
-pub fn run(arguments: ServeArguments) -> ExitCode {
+pub(crate) fn run(invocation: &Invocation) -> ExitCode {
+    let settings = match invocation.load() {
+        Ok(settings) => settings,
+        Err(complaints) => {
+            tell(&complaints);
+            return ExitCode::from(EXIT_WRONG_SETTINGS);
+        }
+    };
     let log = match Log::start() {
         Ok(log) => log,
         Err(error) => {
@@ -67,7 +114,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         }
     };
     std::panic::set_hook(Box::new(log_panic));
-    let result = serve(arguments, &log);
+    let result = serve(invocation, settings, &log);
     if let Err(message) = &result {
         error!("{message}");
     }
@@ -91,44 +138,41 @@ fn escape(message: &str) -> String {
     message.chars().take(PANIC_CHARACTERS_MAX).flat_map(char::escape_debug).collect()
 }
 
-fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
-    let (listen, descriptors) = (arguments.listen.clone(), raise_descriptor_limit());
-    let config = configure(arguments, descriptors)?;
+fn serve(invocation: &Invocation, settings: Settings, log: &Log) -> Result<(), String> {
+    settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+    let arguments = &settings.arguments;
+    let (listen, admin_listen) = (arguments.listen.clone(), arguments.admin_listen.clone());
+    let descriptors = raise_descriptor_limit();
+    let config = configure(&settings, descriptors)?;
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
     let workers = config.workers;
     // Registered first: a signal during the start is not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let seed = RandomState::new().build_hasher().finish();
-    let server = Server::start(config, &listen, seed).map_err(|error| error.to_string())?;
-    let addresses: Vec<String> =
-        server.addresses().iter().map(|address| format!("http://{address}/")).collect();
+    let server = Server::start(config.clone(), &listen, &admin_listen, seed)
+        .map_err(|error| error.to_string())?;
+    let urls = |addresses: &[SocketAddr]| -> Vec<String> {
+        addresses.iter().map(|address| format!("http://{address}/")).collect()
+    };
+    let (addresses, admin) = (urls(server.addresses()), urls(server.admin_addresses()));
+    if !admin.is_empty() {
+        info!("for the operator: {} (/metrics, /topics, /connections)", admin.join(" and "));
+    }
     info!(
         "listening on {} with {workers} workers and {descriptors} descriptors (up to {connections_max} \
-         connections); a topic keeps {} messages, {} bytes, {} s; try: curl -N -H 'Accept: \
-         text/event-stream' {}topics/news",
+         connections), settings {}; a topic keeps {} messages, {} bytes, {} s; try: curl -N -H \
+         'Accept: text/event-stream' {}topics/news",
         addresses.join(" and "),
+        settings.place(),
         limits.log_messages,
         limits.log_bytes,
         limits.log_age_ms / 1_000,
         addresses[0],
     );
+    let reloader =
+        Reloader::new(invocation.clone(), settings, config, descriptors, server.reloader());
     let (drain, handle, log) = (server.drainer(), signals.handle(), log.clone());
-    let listener = std::thread::spawn(move || {
-        let mut is_draining = false;
-        for signal in signals.forever() {
-            if signal == SIGHUP && !std::io::stderr().is_terminal() {
-                info!("SIGHUP: there is nothing to load again, settings are flags; going on");
-                continue;
-            }
-            if std::mem::replace(&mut is_draining, true) {
-                warn!("told twice to stop: exiting at once");
-                log.flush();
-                std::process::exit(128 + signal);
-            }
-            info!("draining: saying goodbye to every connection");
-            drain();
-        }
-    });
+    let listener = std::thread::spawn(move || obey(&mut signals, drain, reloader, &log));
     let result = server.wait();
     handle.close();
     // It ends with its handle, and has nothing to say.
@@ -139,6 +183,34 @@ fn serve(arguments: ServeArguments, log: &Log) -> Result<(), String> {
     result
 }
 
+/// Carries out what signals ask for, until the handle of `signals` is closed.
+fn obey(
+    signals: &mut Signals,
+    drain: impl Fn(),
+    mut reloader: Reloader<impl Fn(Config)>,
+    log: &Log,
+) {
+    let mut is_draining = false;
+    for signal in signals.forever() {
+        // On a terminal it says that the terminal is gone, and with it who started the server by hand.
+        if signal == SIGHUP && !std::io::stderr().is_terminal() {
+            if is_draining {
+                info!("reload: draining, so nothing is read again");
+            } else {
+                reloader.reload();
+            }
+            continue;
+        }
+        if std::mem::replace(&mut is_draining, true) {
+            warn!("told twice to stop: exiting at once");
+            log.flush();
+            std::process::exit(128 + signal);
+        }
+        info!("draining: saying goodbye to every connection");
+        drain();
+    }
+}
+
 /// Raises the soft limit of descriptors to the hard one; returns what it got.
 fn raise_descriptor_limit() -> u64 {
     rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
@@ -147,12 +219,24 @@ fn raise_descriptor_limit() -> u64 {
     })
 }
 
+/// Whether a server could be run with these settings on this machine.
+///
+/// # Errors
+/// Why not, and what to do.
+pub(super) fn check(settings: &Settings) -> Result<(), String> {
+    configure(settings, raise_descriptor_limit()).map(|_| ())
+}
+
 /// Settles what depends on the machine.
-fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, String> {
-    let ServeArguments { workers, allow_origin, limits, .. } = arguments;
+pub(super) fn configure(settings: &Settings, descriptors: u64) -> Result<Config, String> {
+    let ServeArguments { workers, allow_origin, no_page, limits, admin_listen, .. } =
+        settings.arguments.clone();
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(128));
     let workers = workers.map_or_else(cores, usize::from);
-    let reserve = DESCRIPTORS_OF_OUR_OWN + DESCRIPTORS_PER_WORKER * workers as u64;
+    let has_admin = !admin_listen.is_empty();
+    let per_worker =
+        DESCRIPTORS_PER_WORKER + if has_admin { ADMIN_DESCRIPTORS_PER_WORKER } else { 0 };
+    let reserve = DESCRIPTORS_OF_OUR_OWN + per_worker * workers as u64;
     let room = descriptors.saturating_sub(reserve);
     let connections_max = match limits.connections_max {
         Some(wanted) if u64::from(wanted) > room => {
@@ -180,8 +264,9 @@ fn configure(arguments: ServeArguments, descriptors: u64) -> Result<Config, Stri
     } else {
         Origins::Listed(allow_origin)
     };
-    let (budgets, fuse) = (Budgets::DEFAULT, Fuse::default());
-    Ok(Config { origins, limits, connections_max, workers, budgets, fuse })
+    let topics = Arc::new(TopicRules::new(settings.topics.clone()));
+    let (page, budgets, fuse) = (!no_page, Budgets::DEFAULT, Fuse::default());
+    Ok(Config { origins, limits, topics, page, connections_max, workers, has_admin, budgets, fuse })
 }
 
 /// `*`, or a scheme, `://` and a host, without a path (RFC 6454 §6.2).

@@ -91,11 +91,11 @@ impl Batch {
 
     /// Reports that the line taken last is wrong. A report is longer than a line can be, so after too many
     /// of them nothing more is read.
-    fn refuse_line(&mut self, problem: Problem) {
+    fn refuse_line(&mut self, topic: Option<TopicName>, problem: Problem) {
         self.wrong += 1;
         let is_last = self.wrong > BATCH_ERRORS_MAX;
-        let problem = if is_last { TOO_MANY_WRONG } else { problem };
-        self.pending.refuse(Label { line: self.lines, topic: None }, problem);
+        let (topic, problem) = if is_last { (None, TOO_MANY_WRONG) } else { (topic, problem) };
+        self.pending.refuse(Label { line: self.lines, topic }, problem);
         if is_last {
             self.cut_short();
         }
@@ -242,7 +242,7 @@ impl Connection {
             batch.lines += 1;
             let too_long = (line.len() > longest).then_some(LINE_TOO_LONG);
             if let Some(problem) = batch.skipping.take().or(too_long) {
-                batch.refuse_line(problem);
+                batch.refuse_line(None, problem);
             } else if !line.trim_ascii().is_empty() {
                 self.publish_line(context, &line);
             }
@@ -260,10 +260,13 @@ impl Connection {
             .and_then(|draft| Ready::check(draft, context.now));
         match ready {
             Ok(ready) => {
+                if let Err(problem) = ready.admit(context.config) {
+                    return batch.refuse_line(Some(ready.topic), problem);
+                }
                 let label = Label { line: batch.lines, topic: Some(ready.topic.clone()) };
                 self.busy = !batch.pending.publish(context, ready, label);
             }
-            Err(problem) => batch.refuse_line(problem),
+            Err(problem) => batch.refuse_line(None, problem),
         }
     }
 

@@ -8,7 +8,7 @@ use super::websocket::{Asked, Beginning};
 use super::{Connection, Phase};
 use crate::limits::COMMAND_ERRORS_MAX;
 use crate::topic::{Start, TopicName, Topics};
-use crate::wire::command::{Command, parse_command};
+use crate::wire::command::{Command, Draft, parse_command};
 use crate::wire::json::encode_string;
 use crate::wire::websocket::CloseCode;
 
@@ -40,10 +40,7 @@ impl Connection {
                 self.send_object(request.as_deref(), "pong", |object| object);
                 Ok(())
             }
-            Ok(Command::Publish(draft)) => Ready::check(draft, context.now).map(|ready| {
-                let label = Label::Command { request: request.clone(), topic: ready.topic.clone() };
-                self.publish_from_websocket(context, ready, label);
-            }),
+            Ok(Command::Publish(draft)) => self.publish_command(context, request.clone(), draft),
             Ok(Command::Subscribe { topics, after, last }) => {
                 self.subscribe(context, request.clone(), &topics, after.as_deref(), last)
             }
@@ -54,6 +51,19 @@ impl Connection {
         if let Err(problem) = result {
             self.send_error(context, request.as_deref(), &problem);
         }
+    }
+
+    fn publish_command<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        request: Option<String>,
+        draft: Draft,
+    ) -> Result<(), Problem> {
+        let ready = Ready::check(draft, context.now)?;
+        ready.admit(context.config)?;
+        let label = Label::Command { request, topic: ready.topic.clone() };
+        self.publish_from_websocket(context, ready, label);
+        Ok(())
     }
 
     fn subscribe<T: Topics>(

@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 
+use super::operator::Inquiry;
 use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::counters::Counters;
@@ -37,8 +38,8 @@ pub struct Context<'a, T> {
     pub outboxes_left: usize,
     /// Whether the server is on its way out.
     pub draining: bool,
-    /// Connections that asked for metrics in this call.
-    pub metrics_wanted: &'a mut Vec<ConnectionKey>,
+    /// What connections asked of all workers in this call.
+    pub inquiries: &'a mut Vec<(ConnectionKey, Inquiry)>,
 }
 
 impl<T: Topics> Context<'_, T> {

@@ -8,6 +8,7 @@ use super::pending::Ready;
 use super::{Connection, Phase};
 use crate::counters::CloseReason;
 use crate::topic::{Message, Outcome, Topics};
+use crate::wire::http1::Status;
 use crate::wire::websocket::{
     CloseCode, Incoming, MessageLimits, Opcode, encode_close, encode_frame,
 };
@@ -157,6 +158,11 @@ impl Connection {
         let time_ms = context.now.wall_ms;
         if let Ok(message) = Message::new(payload, Some(content_type), None, time_ms) {
             let ready = Ready { topic, message: Arc::new(message), key: None };
+            if let Err(problem) = ready.admit(context.config) {
+                let pending = &mut websocket.traffic.get_or_insert_default().pending;
+                pending.refuse(Label::Raw, problem);
+                return self.report_publishes(context);
+            }
             self.publish_from_websocket(context, ready, Label::Raw);
         }
     }
@@ -209,6 +215,10 @@ impl Connection {
                 (Label::Raw, Err(problem)) if problem.is_temporary() => {
                     let reason = "no memory or topic left for now, or the topic's worker failed";
                     self.close_websocket(context, CloseCode::TRY_AGAIN_LATER, reason);
+                }
+                (Label::Raw, Err(problem)) if problem.status == Status::FORBIDDEN => {
+                    let reason = "no client may publish to this topic";
+                    self.close_websocket(context, CloseCode::POLICY, reason);
                 }
                 (Label::Raw, Err(_)) => {
                     self.close_websocket(context, CloseCode::TOO_BIG, "larger than a topic may be");

@@ -6,6 +6,7 @@
 //!   ──▶ Head ──▶ Upload ──▶ Awaiting ──▶ (answer) ───────────────┤
 //!         │ │      └─ or dropped, then carried out               │
 //!         │ ├──▶ Poll (parked) ──▶ (answer) ─────────────────────┤
+//!         │ ├──▶ Inquiring (the workers) ──▶ (answer) ───────────┤
 //!         │ ├──▶ Batch ──▶ (last line) ──────────────────────────┘
 //!         │ ├──▶ Stream ─────┐ refused, drained, slow
 //!         │ └──▶ WebSocket ──┤ closing
@@ -19,12 +20,14 @@
 //! Invariant: the outbox is refilled only when a turn comes; a connection that cannot write costs its
 //! cursor and what its outbox holds, which is bounded.
 
+mod admission;
 mod batch;
 mod browser_client;
 mod command;
 mod context;
 mod ending;
 mod frames;
+mod operator;
 mod page;
 mod pending;
 mod poll;
@@ -33,6 +36,7 @@ mod publish;
 mod request;
 mod respond;
 mod route;
+mod sight;
 mod stream;
 mod subscription;
 mod websocket;
@@ -41,7 +45,10 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 
 pub use self::context::Context;
-pub use self::page::metrics_text;
+pub use self::operator::{
+    ConnectionName, ConnectionsWanted, Inquiry, Reply, TopicOrder, TopicsWanted,
+};
+pub use self::sight::Sight;
 
 use self::batch::Batch;
 use self::poll::Poll;
@@ -51,6 +58,7 @@ use self::route::Exchange;
 use self::stream::Stream;
 use self::websocket::WebSocket;
 use crate::buffer::{Inbox, Outbox};
+use crate::config::Entrance;
 use crate::counters::CloseReason;
 use crate::limits::{Limits, PIPELINE_BYTES_MAX};
 use crate::planted::{Fault, planted};
@@ -86,6 +94,10 @@ pub struct Connection {
     leaving: bool,
     /// It is beyond the number of connections allowed and only gets a refusal.
     surplus: Surplus,
+    /// Where it came in.
+    entrance: Entrance,
+    /// The second of the clock in which it began.
+    begun_s: u32,
 }
 
 /// Why a connection that was accepted gets nothing but a refusal.
@@ -110,8 +122,8 @@ enum Phase {
     Awaiting(Box<Awaiting>),
     /// Reading a batch and reporting on it.
     Batch(Box<Batch>),
-    /// Waiting for the other workers' numbers.
-    Metrics(Exchange),
+    /// Waiting for what the workers say to an operator's question.
+    Inquiring(Exchange),
     /// A poll that is not answered yet.
     Poll(Poll),
     /// An open SSE or NDJSON stream.
@@ -138,7 +150,13 @@ enum Alarm {
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(now: Now, peer: SocketAddr, surplus: Surplus, limits: &Limits) -> Self {
+    pub fn new(
+        now: Now,
+        peer: SocketAddr,
+        entrance: Entrance,
+        surplus: Surplus,
+        limits: &Limits,
+    ) -> Self {
         Self {
             phase: Phase::Head { search: HeadSearch::default(), began: false },
             inbox: Inbox::default(),
@@ -154,6 +172,8 @@ impl Connection {
             busy: false,
             leaving: false,
             surplus,
+            entrance,
+            begun_s: u32::try_from(now.instant.as_ms() / 1_000).unwrap_or(u32::MAX),
         }
     }
 
@@ -208,14 +228,6 @@ impl Connection {
             _ => self.busy = false,
         }
         self.more = true;
-    }
-
-    /// The numbers that were asked for.
-    pub fn handle_metrics<T: Topics>(&mut self, context: &mut Context<'_, T>, text: &[u8]) {
-        if let Phase::Metrics(exchange) = self.phase {
-            self.answer_metrics(context, exchange, text);
-            self.more = true;
-        }
     }
 
     /// Goes on with what is due: unparsed input, then the log.
@@ -302,7 +314,7 @@ impl Connection {
             Phase::Stream(_) => self.beat(context),
             Phase::WebSocket(_) => self.ping(context),
             Phase::Lingering { reason, .. } => self.close(context, *reason),
-            Phase::Awaiting(_) | Phase::Metrics(_) | Phase::Flushing(_) | Phase::Closed(_) => (),
+            Phase::Awaiting(_) | Phase::Inquiring(_) | Phase::Flushing(_) | Phase::Closed(_) => (),
         }
     }
 
@@ -352,7 +364,7 @@ impl Connection {
         let has_place = self.inbox.len() < PIPELINE_BYTES_MAX;
         match &self.phase {
             Phase::Head { .. } => has_room && self.inbox.len() < limits.head_bytes_max,
-            Phase::Awaiting(_) | Phase::Metrics(_) | Phase::Poll(_) | Phase::Flushing(_) => {
+            Phase::Awaiting(_) | Phase::Inquiring(_) | Phase::Poll(_) | Phase::Flushing(_) => {
                 has_place
             }
             // What could not be taken for want of room waits in the inbox; no more is added to it.
@@ -423,6 +435,11 @@ impl Connection {
     /// The other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Where it came in.
+    pub fn entrance(&self) -> Entrance {
+        self.entrance
     }
 
     /// Why it only gets a refusal, if it does.

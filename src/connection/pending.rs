@@ -4,8 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::admission::admit;
 use super::context::Context;
 use super::problem::Problem;
+use crate::config::Config;
 use crate::limits::PUBLISHES_IN_FLIGHT_MAX;
 use crate::planted::{Fault, planted};
 use crate::time::Now;
@@ -34,6 +36,11 @@ impl Ready {
         let key = key.map(|key| IdempotencyKey::parse(key.as_bytes())).transpose()?;
         let message = Message::new(payload, Some(content_type.as_bytes()), event, now.wall_ms)?;
         Ok(Self { topic, message: Arc::new(message), key })
+    }
+
+    /// Whether its topic takes it.
+    pub(super) fn admit(&self, config: &Config) -> Result<(), Problem> {
+        admit(config, &self.topic, self.message.payload().len())
     }
 }
 

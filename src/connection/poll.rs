@@ -193,6 +193,16 @@ impl Poll {
         self.until > now.instant
     }
 
+    /// What is asked for.
+    pub(super) fn watched(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    /// What its answer needs to know.
+    pub(super) fn exchange(&self) -> Exchange {
+        self.exchange
+    }
+
     /// The subscription, to be ended.
     pub(super) fn subscription(&mut self) -> &mut Subscription {
         &mut self.subscription

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::admission::admit;
 use super::context::Context;
 use super::problem::Problem;
 use super::request::TOO_SLOW;
@@ -83,7 +84,9 @@ impl Connection {
         publish: Publish,
         framing: Framing,
     ) {
-        let most = context.config.limits.body_bytes_max as u64;
+        let rule = context.config.topics.admission(publish.topic.as_str());
+        let server = context.config.limits.body_bytes_max;
+        let most = rule.message_bytes_max.unwrap_or(server) as u64;
         match framing {
             // RFC 9110 §8.6: without either field there is no body, and whoever publishes forgot it.
             Framing::None => {
@@ -94,7 +97,9 @@ impl Connection {
                 return self.refuse(context, exchange, &problem);
             }
             Framing::Length(length) if length > most => {
-                return self.refuse_and_close(context, exchange, &TOO_LARGE);
+                let bytes = usize::try_from(length).unwrap_or(usize::MAX);
+                let problem = admit(context.config, &publish.topic, bytes).err();
+                return self.refuse_and_close(context, exchange, &problem.unwrap_or(TOO_LARGE));
             }
             Framing::Length(length) if length > context.topics.memory_left() as u64 => {
                 let problem = Problem::from(Refusal::MemoryUsedUp);
@@ -285,7 +290,7 @@ impl Connection {
     }
 }
 
-const TOO_LARGE: Problem = Problem::new(
+pub(super) const TOO_LARGE: Problem = Problem::new(
     Status::CONTENT_TOO_LARGE,
     "The body is larger than this server takes (--body-bytes-max, or --drop-bytes-max where no body is needed).",
 );

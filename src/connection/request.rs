@@ -1,11 +1,10 @@
 //! Bytes in: cut into requests, bodies, lines and frames, and each request begun, carried out or refused.
 
 use super::problem::Problem;
-use super::route::{self, Exchange, Grant, Page, ReadWire, Route};
+use super::route::{self, Exchange, Grant, ReadWire, Route};
 use super::{Connection, Context, Phase, Surplus, respond};
 use crate::counters::CloseReason;
 use crate::fuse::Place;
-use crate::time::Instant;
 use crate::topic::Topics;
 use crate::wire::http1::{
     Framing, Head, HeadLimits, HeadSearch, Method, Status, Version, parse_head,
@@ -101,7 +100,7 @@ impl Connection {
                 input.len()
             }
             Phase::Closed(_) => input.len(),
-            Phase::Awaiting(_) | Phase::Metrics(_) | Phase::Poll(_) | Phase::Flushing(_) => 0,
+            Phase::Awaiting(_) | Phase::Inquiring(_) | Phase::Poll(_) | Phase::Flushing(_) => 0,
         };
         if used == 0 { Step::Wait } else { Step::Took(used) }
     }
@@ -135,7 +134,7 @@ impl Connection {
             Err(problem) => {
                 self.refuse_request(context, Exchange::of(&head), head.framing, &problem);
             }
-            Ok(exchange) => match route::route(&head, context.config) {
+            Ok(exchange) => match route::route(&head, self.entrance, context.config) {
                 Err(problem) => self.refuse_request(context, exchange, head.framing, &problem),
                 Ok(route) => self.begin(context, exchange, route, head.framing),
             },
@@ -197,11 +196,7 @@ impl Connection {
                 self.outbox.write(|out| respond::options(out, context, &exchange, methods));
                 self.finish(context, exchange);
             }
-            Route::Page(Page::Metrics) => {
-                self.phase = Phase::Metrics(exchange);
-                self.deadline = Instant::NEVER;
-                context.metrics_wanted.push(context.key);
-            }
+            Route::Inquire(inquiry) => self.begin_inquiry(context, exchange, *inquiry),
             Route::Page(page) => self.answer_page(context, exchange, page),
             Route::Publish(_) | Route::Batch => unreachable!("they have bodies, see begin"),
         }

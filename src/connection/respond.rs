@@ -3,7 +3,6 @@
 use super::context::Context;
 use super::problem::{Hint, Problem};
 use super::route::{Exchange, Grant};
-use crate::config::Origins;
 use crate::topic::Topics;
 use crate::wire::http1::{ResponseHead, Status};
 
@@ -21,12 +20,10 @@ pub(super) fn begin_head<'a, T: Topics>(
         (true, true) => head = head.field("Connection", "keep-alive"),
         (true, false) => (),
     }
-    let origin = match (exchange.grant, &context.config.origins) {
-        (Grant::Any, _) => Some("*"),
-        (Grant::Listed(index), Origins::Listed(list)) => {
-            list.get(usize::from(index)).map(String::as_str)
-        }
-        _ => None,
+    let origin = match exchange.grant {
+        Grant::Any => Some("*"),
+        Grant::Listed(index) => context.config.origins.listed(index),
+        Grant::Silent => None,
     };
     match origin {
         Some(origin) => head

@@ -1,17 +1,19 @@
 //! A request head turned into what is asked: which topics, which wire, from where, in what form.
 
-use crate::config::{Config, Origins};
+use crate::config::{Config, Entrance, Origins};
 use crate::topic::{EventName, IdempotencyKey, Start, TopicName};
 use crate::wire::http1::{
     Head, Method, Preference, Query, Status, Version, percent_decode, prefer_wait, preferred,
 };
 use crate::wire::websocket::{accept_key, check_version, offers_subprotocol};
 
+use super::admission::admit;
+use super::operator::{self, Inquiry};
 use super::problem::{Hint, Problem};
 
 const TOPIC_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
-const TOPICS_METHODS: &str = "POST, OPTIONS";
-const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
+pub(super) const TOPICS_METHODS: &str = "GET, HEAD, POST, OPTIONS";
+pub(super) const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 /// Seconds that `?wait=` may say; what is above `--wait-max` is capped to that.
 const WAIT_SECONDS_MAX: u32 = 1_000_000_000;
 
@@ -60,6 +62,8 @@ pub(super) enum Route {
     Options(&'static str),
     /// A resource of the server's own.
     Page(Page),
+    /// What the operator asks.
+    Inquire(Box<Inquiry>),
 }
 
 impl Route {
@@ -139,8 +143,6 @@ pub(super) enum Page {
     Health,
     /// `/readyz`
     Ready,
-    /// `/metrics`
-    Metrics,
     /// `/`
     Index,
     /// `/page.js`
@@ -157,6 +159,13 @@ pub(super) enum Page {
     ClientTypes,
 }
 
+impl Page {
+    /// Whether it is part of the page that shows the server at work.
+    const fn is_show(self) -> bool {
+        matches!(self, Self::Index | Self::Script | Self::Style)
+    }
+}
+
 /// What the answer needs to know, whatever is asked.
 pub(super) fn exchange(head: &Head<'_>, config: &Config) -> Result<Exchange, Problem> {
     let mut exchange = Exchange {
@@ -166,14 +175,21 @@ pub(super) fn exchange(head: &Head<'_>, config: &Config) -> Result<Exchange, Pro
         expects_continue: head.expects_continue,
         grant: Grant::Silent,
     };
-    if head.path.starts_with("/topics") {
-        exchange.grant = grant(head, config)?;
+    if operator::is_wanted(head) {
+        // Whoever may read topics need not see who else does, or end connections.
+        exchange.grant = grant(head, &Origins::Own)?;
+    } else if head.path.starts_with("/topics") {
+        exchange.grant = grant(head, &config.origins)?;
     }
     Ok(exchange)
 }
 
-/// What is asked.
-pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
+/// What is asked, by whom came in at `entrance`.
+pub(super) fn route(
+    head: &Head<'_>,
+    entrance: Entrance,
+    config: &Config,
+) -> Result<Route, Problem> {
     match head.method {
         Method::Unknown | Method::Connect => {
             return Err(Problem::new(
@@ -184,6 +200,12 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
         Method::Options if head.path == "*" => return Ok(Route::Options(TOPIC_METHODS)),
         _ => (),
     }
+    if operator::is_wanted(head) {
+        return operator::route(head, entrance, config);
+    }
+    if entrance == Entrance::Admin && !matches!(head.path, "/healthz" | "/readyz") {
+        return Err(operator::NOTHING_ELSE);
+    }
     if let Some(segment) = head.path.strip_prefix("/topics/") {
         return topic_route(head, config, segment);
     }
@@ -191,7 +213,6 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
         "/topics" => return topics_route(head, config),
         "/healthz" => Page::Health,
         "/readyz" => Page::Ready,
-        "/metrics" => Page::Metrics,
         "/" => Page::Index,
         "/page.js" => Page::Script,
         "/page.css" => Page::Style,
@@ -206,6 +227,9 @@ pub(super) fn route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> 
             ));
         }
     };
+    if page.is_show() && !config.page {
+        return Err(NO_PAGE);
+    }
     match head.method {
         Method::Get | Method::Head => Ok(Route::Page(page)),
         Method::Options => Ok(Route::Options(PAGE_METHODS)),
@@ -233,8 +257,12 @@ fn topic_route(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route,
                 read(head, config, &query, topics)
             }
         }
-        Method::Post | Method::Put => publish(head, segment),
-        Method::Delete => Ok(Route::Delete(parse_topic(segment)?)),
+        Method::Post | Method::Put => publish(head, config, segment),
+        Method::Delete => {
+            let topic = parse_topic(segment)?;
+            admit(config, &topic, 0)?;
+            Ok(Route::Delete(topic))
+        }
         Method::Options => Ok(Route::Options(TOPIC_METHODS)),
         _ => Err(Problem::method(TOPIC_METHODS)),
     }
@@ -369,9 +397,10 @@ fn handshake(head: &Head<'_>, query: &Query<'_>, topics: Vec<TopicName>) -> Resu
     Ok(Route::WebSocket(Box::new(Handshake { topics, start, accept, json })))
 }
 
-fn publish(head: &Head<'_>, segment: &str) -> Result<Route, Problem> {
+fn publish(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route, Problem> {
     check_content_encoding(head)?;
     let topic = parse_topic(segment)?;
+    admit(config, &topic, 0)?;
     let query = Query::parse(head.query)?;
     let event = head.field("event-type").or_else(|| query.value("event").map(str::as_bytes));
     let event = event.map(EventName::parse).transpose()?;
@@ -391,7 +420,7 @@ fn check_content_encoding(head: &Head<'_>) -> Result<(), Problem> {
 }
 
 /// Whether the client's origin may talk to us, and what it is told.
-fn grant(head: &Head<'_>, config: &Config) -> Result<Grant, Problem> {
+fn grant(head: &Head<'_>, origins: &Origins) -> Result<Grant, Problem> {
     let Some(origin) = head.field("origin") else { return Ok(Grant::Silent) };
     let own = |scheme: &[u8]| {
         let host = origin.strip_prefix(scheme);
@@ -400,16 +429,9 @@ fn grant(head: &Head<'_>, config: &Config) -> Result<Grant, Problem> {
     if own(b"http://") || own(b"https://") {
         return Ok(Grant::Silent);
     }
-    match &config.origins {
+    match origins {
         Origins::Any => Ok(Grant::Any),
-        Origins::Listed(list) => {
-            let same = |listed: &String| listed.as_bytes().eq_ignore_ascii_case(origin);
-            match list.iter().position(same).map(u16::try_from) {
-                Some(Ok(index)) => Ok(Grant::Listed(index)),
-                _ => Err(FOREIGN_ORIGIN),
-            }
-        }
-        Origins::Own => Err(FOREIGN_ORIGIN),
+        origins => origins.find(origin).map(Grant::Listed).ok_or(FOREIGN_ORIGIN),
     }
 }
 
@@ -419,8 +441,13 @@ const FOREIGN_ORIGIN: Problem = Problem {
     hint: Hint::None,
 };
 
+const NO_PAGE: Problem = Problem::new(
+    Status::NOT_FOUND,
+    "This server does not serve the page: its operator has turned it off (--no-page). Topics are at /topics/NAME, the browser client at /tidings.js.",
+);
+
 /// Digits only: `str::parse` would take a plus sign.
-fn parse_number(text: &str) -> Option<u64> {
+pub(super) fn parse_number(text: &str) -> Option<u64> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| text.parse().unwrap_or(u64::MAX))
 }

@@ -235,6 +235,25 @@ impl Connection {
         self.end_after_flush(context, CloseReason::Drained);
     }
 
+    /// Ends the stream because the operator wants it: with its last chunk, or before it has begun with `problem`.
+    pub(super) fn kill_stream<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        problem: &Problem,
+    ) {
+        let Phase::Stream(stream) = &mut self.phase else { return };
+        let layout = stream.layout;
+        let unopened = stream.opening.take().map(|opening| opening.1);
+        self.end_phase(context);
+        if let Some(exchange) = unopened {
+            return self.refuse_stream(context, exchange, layout, problem);
+        }
+        if layout.chunked {
+            self.outbox.push_static(LAST_CHUNK);
+        }
+        self.end_after_flush(context, CloseReason::Killed);
+    }
+
     /// Takes what the client of an open stream sends, which is nothing that we expect.
     pub(super) fn take_stream_input<T: Topics>(
         &mut self,
@@ -307,6 +326,11 @@ impl Connection {
 }
 
 impl Stream {
+    /// The subscription, and the wire.
+    pub(super) fn watched(&self) -> (&Subscription, Wire) {
+        (&self.subscription, self.layout.wire())
+    }
+
     /// The subscription, to be ended, and the wire that it was counted on.
     pub(super) fn subscription(&mut self) -> (&mut Subscription, Wire) {
         (&mut self.subscription, self.layout.wire())

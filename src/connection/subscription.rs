@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::buffer::Chunk;
 use crate::planted::{Fault, planted};
 use crate::topic::{
-    Cursor, Due, Edge, Encoded, Format, Position, Refusal, Start, TopicName, Topics, View,
+    Cursor, Due, Edge, Encoded, Format, Position, Refusal, Start, TopicId, TopicName, Topics, View,
 };
 
 /// Cursors on one or more logs. Belongs to a stream, not to a socket.
@@ -204,9 +204,9 @@ impl Subscription {
                     context.counters.delivered += 1;
                     self.turn = self.turn.wrapping_add(1);
                     let part = if count == 1 { sole } else { several };
-                    return Some(Told::Message(
-                        context.topics.chunk(edge.topic, sequence, format, part),
-                    ));
+                    let chunk = context.topics.chunk(edge.topic, sequence, format, part);
+                    context.counters.delivered_bytes += chunk.len() as u64;
+                    return Some(Told::Message(chunk));
                 }
             }
         }
@@ -229,6 +229,7 @@ impl Subscription {
         let (run, messages) = context.topics.run(edge.topic, edge.next(), format, bytes_max)?;
         edge.advance_by(messages);
         context.counters.delivered += messages;
+        context.counters.delivered_bytes += run.len() as u64;
         Some(run)
     }
 
@@ -248,6 +249,17 @@ impl Subscription {
         begun.map(|edge| match context.topics.view(edge.topic) {
             View::Live(log) => edge.position(log),
             View::Syncing | View::Refused(_) => Position::NOWHERE,
+        })
+    }
+
+    /// The topics, and how far it is behind in each, in messages.
+    pub(super) fn lags<'a, T: Topics>(
+        &'a self,
+        topics: &'a T,
+    ) -> impl Iterator<Item = (TopicId, u64)> + 'a {
+        self.edges.as_slice().iter().map(|edge| match topics.view(edge.topic) {
+            View::Live(log) => (edge.topic, edge.behind(log)),
+            View::Syncing | View::Refused(_) => (edge.topic, 0),
         })
     }
 

@@ -317,6 +317,19 @@ impl Connection {
         self.close_for_now(context, CloseReason::Drained);
     }
 
+    /// The operator ends it (docs/protocol.md 19.5).
+    pub(super) fn kill_websocket<T: Topics>(&mut self, context: &mut Context<'_, T>) {
+        let Phase::WebSocket(websocket) = &mut self.phase else { return };
+        let opening = websocket.opening.take();
+        self.end_phase(context);
+        if let Some(Asked::Url(exchange, handshake)) = opening.map(|beginning| beginning.asked) {
+            self.switch_protocols(context, exchange, &handshake);
+        }
+        let reason = "the operator has ended this connection";
+        self.outbox.write(|out| encode_close(out, CloseCode::POLICY, reason));
+        self.end_after_flush(context, CloseReason::Killed);
+    }
+
     /// Closes with 1012 and the time after which the client should come back.
     fn close_for_now<T: Topics>(&mut self, context: &mut Context<'_, T>, reason: CloseReason) {
         let text = format!("retry_ms={}", context.retry_ms());

@@ -103,7 +103,7 @@ impl Hub {
         let questions = Questions { answered, reach, asked: None, wanted: None };
         let replica = Replica::Live(Box::new(Live { owner, good_from, questions }));
         self.topics[slot as usize].role = Role::Follower(replica);
-        self.announce(slot);
+        self.announce(slot, Instant::NEVER);
         self.arm(slot);
     }
 
@@ -161,7 +161,7 @@ impl Hub {
         self.topics[slot as usize].role = Role::Follower(Replica::Refused(refusal));
         // Who comes next asks again.
         self.names.remove(&self.topics[slot as usize].name, slot);
-        self.announce(slot);
+        self.announce(slot, Instant::NEVER);
         self.arm(slot);
     }
 
@@ -173,19 +173,25 @@ impl Hub {
         appended_at: Instant,
     ) {
         let Some(slot) = self.live(replica) else { return };
-        let retention = self.retention;
-        self.change_log(slot, |log| {
-            log.append(message, appended_at);
+        let retention = self.retention(slot);
+        let sequence = self.change_log(slot, |log| {
+            let sequence = log.append(message, appended_at);
             log.trim(&retention, now.instant);
+            sequence
         });
-        self.announce(slot);
+        // What was retained when the topic was followed is no news.
+        let is_news = match &self.topics[slot as usize].role {
+            Role::Follower(Replica::Live(live)) => sequence >= live.good_from,
+            _ => false,
+        };
+        self.announce(slot, if is_news { appended_at } else { Instant::NEVER });
         self.arm(slot);
     }
 
     pub(super) fn skip_replica(&mut self, replica: TopicKey, first_seq: u64) {
         let Some(slot) = self.live(replica) else { return };
         self.change_log(slot, |log| log.skip_to(first_seq));
-        self.announce(slot);
+        self.announce(slot, Instant::NEVER);
         self.arm(slot);
     }
 
@@ -199,7 +205,7 @@ impl Hub {
                 live.questions.reach = Reach { epoch, next_seq: 1 };
             }
         }
-        self.announce(slot);
+        self.announce(slot, Instant::NEVER);
         self.arm(slot);
     }
 }

@@ -22,6 +22,12 @@ impl Remembered {
         Self { positions: HashMap::new(), order: VecDeque::new(), window_ms, keys_max }
     }
 
+    /// From now on, publishes are remembered for so long, and so many of them. Those that are remembered
+    /// already keep their time, and hold up for as long those that would go earlier.
+    pub(super) fn reconfigure(&mut self, window_ms: u64, keys_max: usize) {
+        (self.window_ms, self.keys_max) = (window_ms, keys_max);
+    }
+
     /// What this publish was answered, if it is a repeat.
     pub(super) fn position(
         &mut self,

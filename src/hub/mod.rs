@@ -16,7 +16,9 @@ mod names;
 mod owner;
 mod restart;
 mod room;
+mod rules;
 mod seats;
+mod sights;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use fastrand::Rng;
 use slab::Slab;
 
 pub use self::mail::{Mail, TopicKey, credit_units};
+pub use self::sights::Sight;
 
 use self::follower::Replica;
 use self::idempotency::Remembered;
@@ -32,10 +35,11 @@ use self::links::Links;
 use self::names::Names;
 use self::owner::Ownership;
 use self::room::Room;
+use self::rules::{Ruled, Rules};
 use self::seats::Seats;
 use crate::buffer::Chunk;
 use crate::config::Config;
-use crate::counters::HubGauges;
+use crate::counters::{HubGauges, Walked};
 use crate::key::ConnectionKey;
 use crate::limits::{Budgets, REPLICA_IDLE_MS};
 use crate::planted::{Fault, planted};
@@ -43,7 +47,7 @@ use crate::time::{Instant, Now};
 use crate::timers::Timers;
 use crate::topic::{
     Encoded, Epoch, Format, IdempotencyKey, Log, Message, Outcome, Position, Publishing, Reach,
-    Refusal, Retention, Ticket, TopicId, TopicName, Topics, View,
+    Refusal, Ticket, TopicId, TopicName, Topics, View,
 };
 
 /// All topics that one worker owns or follows.
@@ -52,7 +56,7 @@ pub struct Hub {
     worker: usize,
     workers: usize,
     random: Rng,
-    retention: Retention,
+    rules: Rules,
     topic_idle_ms: u64,
     budgets: Budgets,
     memory_max: usize,
@@ -72,17 +76,28 @@ pub struct Hub {
     turn: u32,
     timers: Timers,
     answers: VecDeque<(Ticket, Outcome)>,
+    /// When this tick began.
+    tick: Instant,
+    /// Walks that have ended in it.
+    walked: Vec<Walked>,
+    /// Seats that are taken, over all topics.
+    subscribed: usize,
+    /// Bytes of payloads that were appended to topics of our own and not asked for yet.
+    appended_bytes: u64,
 }
 
 #[derive(Debug)]
 struct Topic {
     name: TopicName,
     generation: u32,
+    ruled: Ruled,
     log: Log,
     seats: Seats,
     role: Role,
     /// When it last had a reason to be kept.
     used_at: Instant,
+    /// The second of the clock in which it began here.
+    begun_s: u32,
 }
 
 #[derive(Debug)]
@@ -100,11 +115,7 @@ impl Hub {
             worker,
             workers: config.workers,
             random,
-            retention: Retention {
-                messages: limits.log_messages as usize,
-                bytes: limits.log_bytes,
-                age_ms: limits.log_age_ms,
-            },
+            rules: Rules::new(config),
             topic_idle_ms: limits.topic_idle_ms,
             budgets: config.budgets,
             memory_max: config.share(limits.memory_bytes_max),
@@ -123,7 +134,26 @@ impl Hub {
             turn: 0,
             timers: Timers::default(),
             answers: VecDeque::new(),
+            tick: Instant::default(),
+            walked: Vec::new(),
+            subscribed: 0,
+            appended_bytes: 0,
         }
+    }
+
+    /// Begins a tick.
+    pub fn begin_tick(&mut self, now: Instant) {
+        self.tick = now;
+    }
+
+    /// Bytes of payloads that were appended to topics of our own since this was asked last.
+    pub fn take_appended_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.appended_bytes)
+    }
+
+    /// A walk past a topic's subscribers that has ended since the last was asked for.
+    pub fn poll_walked(&mut self) -> Option<Walked> {
+        self.walked.pop()
     }
 
     /// Takes in a letter from another worker.
@@ -207,15 +237,26 @@ impl Hub {
             if next.is_none() || self.turn >= self.budgets.deliveries_per_turn {
                 self.turn = 0;
                 self.walks.pop_front();
-                if next.is_some() || topic.seats.end_walk() {
+                if next.is_some() {
                     self.walks.push_back(slot);
                 } else {
-                    self.change_log(slot, Log::forget_runs);
+                    self.end_walk(slot);
                 }
             }
             if next.is_some() {
                 return next;
             }
+        }
+    }
+
+    /// Everybody was visited; what was appended meanwhile begins another walk.
+    fn end_walk(&mut self, slot: u32) {
+        let (again, ended) = self.topics[slot as usize].seats.end_walk(self.tick);
+        self.walked.extend(ended);
+        if again {
+            self.walks.push_back(slot);
+        } else {
+            self.change_log(slot, Log::forget_runs);
         }
     }
 
@@ -226,10 +267,11 @@ impl Hub {
 
     /// Forgets what is too old. Returns whether the budget was used up.
     pub fn handle_timers(&mut self, now: Now) -> bool {
+        let sweeps_on = self.sweep(now.instant);
         for _ in 0..self.budgets.timers_per_tick {
-            let Some(slot) = self.timers.poll(now.instant) else { return false };
+            let Some(slot) = self.timers.poll(now.instant) else { return sweeps_on };
             self.release_answers(now, slot, true);
-            self.trim_by_age(now.instant, slot);
+            self.trim(now.instant, slot);
             if self.is_forgettable(slot, now.instant) {
                 self.forget(slot);
             } else {
@@ -249,6 +291,7 @@ impl Hub {
         HubGauges {
             topics: self.room.owned(),
             replicas: self.topics.len() - self.room.owned(),
+            subscribed: self.subscribed,
             memory_bytes: self.memory,
             mail_waiting: self.links.waiting(),
         }
@@ -284,10 +327,12 @@ impl Hub {
         let topic = Topic {
             name: name.clone(),
             generation,
+            ruled: self.rules.settle(name),
             log,
             seats: Seats::default(),
             role,
             used_at: now,
+            begun_s: u32::try_from(now.as_ms() / 1_000).unwrap_or(u32::MAX),
         };
         let slot = u32::try_from(self.topics.insert(topic)).expect("topics are counted in 32 bits");
         self.names.insert(name, slot);
@@ -307,9 +352,10 @@ impl Hub {
         result
     }
 
-    /// Starts a walk past the topic's subscribers, if there are any.
-    fn announce(&mut self, slot: u32) {
-        if self.topics[slot as usize].seats.begin_walk() {
+    /// Starts a walk past the topic's subscribers, if there are any, because of a message that was appended
+    /// then, or (never) of something else.
+    fn announce(&mut self, slot: u32, appended_at: Instant) {
+        if self.topics[slot as usize].seats.begin_walk(self.tick, appended_at) {
             self.walks.push_back(slot);
         }
     }
@@ -323,8 +369,9 @@ impl Hub {
 
     /// Sets the topic's timer to the next moment at which something has to be done about it.
     fn arm(&mut self, slot: u32) {
+        let retention = self.retention(slot);
         let topic = &self.topics[slot as usize];
-        let mut deadline = topic.log.oldest_expires(&self.retention);
+        let mut deadline = topic.log.oldest_expires(&retention);
         if topic.seats.is_empty() {
             deadline = deadline.min(match &topic.role {
                 // It is armed again when the owner has answered.
@@ -358,10 +405,11 @@ impl Hub {
             }
     }
 
-    /// Forgets messages that are too old. A topic's idle time begins when it has lost its last one.
-    fn trim_by_age(&mut self, now: Instant, slot: u32) {
+    /// Forgets messages that are too old, or too many since a reload. A topic's idle time begins when it has lost
+    /// its last one.
+    fn trim(&mut self, now: Instant, slot: u32) {
         let had_messages = !self.topics[slot as usize].log.is_empty();
-        let retention = self.retention;
+        let retention = self.retention(slot);
         self.change_log(slot, |log| log.trim(&retention, now));
         let topic = &mut self.topics[slot as usize];
         if had_messages && matches!(topic.role, Role::Owner(_)) {
@@ -448,6 +496,7 @@ impl Topics for Hub {
             None => self.follow(now.instant, topic)?,
         };
         let seat = self.topics[slot as usize].seats.take(subscriber.slot);
+        self.subscribed += 1;
         self.arm(slot);
         Ok((TopicId(slot), seat))
     }
@@ -455,6 +504,7 @@ impl Topics for Hub {
     fn unsubscribe(&mut self, now: Now, topic: TopicId, seat: u32) {
         let entry = &mut self.topics[topic.0 as usize];
         entry.seats.leave(seat);
+        self.subscribed -= 1;
         if entry.seats.is_empty() {
             entry.used_at = now.instant;
             self.arm(topic.0);

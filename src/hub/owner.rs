@@ -124,17 +124,18 @@ impl Hub {
         if self.topics[slot as usize].log.is_used_up() {
             self.begin_epoch(now, slot);
         }
-        let retention = self.retention;
+        let retention = self.retention(slot);
         let position = self.change_log(slot, |log| {
             log.append(Arc::clone(message), now.instant);
             let head = log.head();
             log.trim(&retention, now.instant);
             head
         });
+        self.appended_bytes += message.payload().len() as u64;
         if let Some(key) = key {
             self.remembered.insert(now.instant, topic.clone(), key.clone(), position);
         }
-        self.announce(slot);
+        self.announce(slot, now.instant);
         self.supply_followers(slot);
         self.acknowledge(now, slot, from, ticket, position)
     }
@@ -170,13 +171,18 @@ impl Hub {
         topic: &TopicName,
         message: &Message,
     ) -> Result<u32, Refusal> {
-        if message.cost_bytes() > self.retention.bytes {
+        let slot = self.slot_of(topic);
+        let retention = match slot {
+            Some(slot) => self.retention(slot),
+            None => self.rules.retention(self.rules.settle(topic)),
+        };
+        if message.cost_bytes() > retention.bytes {
             return Err(Refusal::LargerThanLog);
         }
         if self.memory + message.cost_bytes() > self.memory_max {
             return Err(Refusal::MemoryUsedUp);
         }
-        self.begin_spoken(now, topic)
+        self.begin_spoken(now, topic, slot)
     }
 
     /// Begins a new epoch of a topic that this worker owns.
@@ -209,7 +215,7 @@ impl Hub {
             let unanswered = owned.following.iter_mut().flat_map(|it| &mut it.unanswered);
             unanswered.for_each(|unanswered| unanswered.sequence = 0);
         }
-        self.announce(slot);
+        self.announce(slot, Instant::NEVER);
         self.supply_followers(slot);
         self.release_answers(now, slot, false);
         epoch

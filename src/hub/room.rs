@@ -35,6 +35,12 @@ impl Room {
         Self { owned_max, replicas_max, spoken: 0, silent: 0, hand: 0 }
     }
 
+    /// From now on there may be as many topics as `config` says. If there are more, none goes for that.
+    pub(super) fn reconfigure(&mut self, config: &Config) {
+        let Self { owned_max, replicas_max, .. } = Self::new(config);
+        (self.owned_max, self.replicas_max) = (owned_max, replicas_max);
+    }
+
     /// Topics owned.
     pub(super) const fn owned(&self) -> usize {
         self.spoken + self.silent
@@ -66,10 +72,15 @@ impl Hub {
         self.insert(now, topic, Role::Owner(Ownership::default()))
     }
 
-    /// The topic that a message is appended to next: one that there is, or a new one.
-    pub(super) fn begin_spoken(&mut self, now: Instant, topic: &TopicName) -> Result<u32, Refusal> {
+    /// The topic that a message is appended to next: the one in `slot`, or a new one.
+    pub(super) fn begin_spoken(
+        &mut self,
+        now: Instant,
+        topic: &TopicName,
+        slot: Option<u32>,
+    ) -> Result<u32, Refusal> {
         let has_room = self.room.spoken < self.room.owned_max;
-        let slot = match self.slot_of(topic) {
+        let slot = match slot {
             Some(slot) => slot,
             None if has_room => {
                 self.room.silent += 1;

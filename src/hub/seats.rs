@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::counters::Walked;
 use crate::planted::{Fault, planted};
+use crate::time::Instant;
 
 /// In a seat: nobody sits there; the other bits are the seat that became vacant before it.
 const VACANT: u32 = 1 << 31;
@@ -30,7 +32,14 @@ struct Rows {
     queued: bool,
     /// Whether something was appended after the walk had begun, so that it has to be walked again.
     again: bool,
+    /// When the walk began, and the oldest message that it carries was appended; never, where there is none.
+    walk: Walked,
+    /// When the oldest message of the next walk was appended.
+    next_oldest: Instant,
 }
+
+/// No walk.
+const NO_WALK: Walked = Walked { began: Instant::NEVER, oldest: Instant::NEVER };
 
 impl Seats {
     /// Seats a subscriber (the slot of its connection).
@@ -54,14 +63,27 @@ impl Seats {
         self.0.as_ref().is_none_or(|rows| rows.taken == 0)
     }
 
+    /// How many are subscribed.
+    pub(super) fn taken(&self) -> u32 {
+        self.0.as_ref().map_or(0, |rows| rows.taken)
+    }
+
+    /// Who is in a seat, `Some(None)` if it is free; `None` if there is no such seat.
+    pub(super) fn at(&self, seat: usize) -> Option<Option<u32>> {
+        let subscriber = *self.0.as_ref()?.seats.get(seat)?;
+        Some((subscriber < VACANT).then_some(subscriber))
+    }
+
     /// Whether the topic is in the queue of those with a walk to do.
     pub(super) fn is_queued(&self) -> bool {
         self.0.as_ref().is_some_and(|rows| rows.queued)
     }
 
-    /// Something is new: everybody has to be visited. True if the topic has to be queued for it.
-    pub(super) fn begin_walk(&mut self) -> bool {
-        self.0.as_mut().is_some_and(|rows| rows.taken > 0 && rows.begin_walk())
+    /// Something is new: everybody has to be visited. If it is a message, it was appended at `appended_at`,
+    /// else that is never. True if the topic has to be queued for it.
+    pub(super) fn begin_walk(&mut self, now: Instant, appended_at: Instant) -> bool {
+        let begin = |rows: &mut Box<Rows>| rows.taken > 0 && rows.begin_walk(now, appended_at);
+        self.0.as_mut().is_some_and(begin)
     }
 
     /// Has these seats visited, whoever has them by then. True if the topic has to be queued for it.
@@ -88,16 +110,19 @@ impl Seats {
         None
     }
 
-    /// Ends a walk. True if another one has begun in its place.
-    pub(super) fn end_walk(&mut self) -> bool {
-        let Some(rows) = &mut self.0 else { return false };
+    /// Ends a walk, and says which. True if another one has begun in its place.
+    pub(super) fn end_walk(&mut self, now: Instant) -> (bool, Option<Walked>) {
+        let Some(rows) = &mut self.0 else { return (false, None) };
+        let next = Walked { began: now, oldest: rows.next_oldest };
+        let ended = std::mem::replace(&mut rows.walk, if rows.again { next } else { NO_WALK });
+        rows.next_oldest = Instant::NEVER;
         rows.queued = std::mem::take(&mut rows.again) && rows.taken > 0;
         rows.left = if rows.queued { rows.seats.len() as u32 } else { 0 };
         let queued = rows.queued;
         if rows.taken == 0 {
             self.0 = None;
         }
-        queued
+        (queued, (ended.began != Instant::NEVER).then_some(ended))
     }
 }
 
@@ -111,6 +136,8 @@ impl Default for Rows {
             called: BTreeSet::new(),
             queued: false,
             again: false,
+            walk: NO_WALK,
+            next_oldest: Instant::NEVER,
         }
     }
 }
@@ -134,16 +161,21 @@ impl Rows {
         self.taken -= 1;
     }
 
-    fn begin_walk(&mut self) -> bool {
+    fn begin_walk(&mut self, now: Instant, appended_at: Instant) -> bool {
         let mut seats = self.seats.len() as u32;
         if planted(Fault::WalksPastTooFewSeats) {
             seats = self.taken;
         }
         if std::mem::replace(&mut self.queued, true) {
-            self.again |= self.left < seats && !planted(Fault::ForgetsNewsDuringWalk);
+            if self.left < seats && !planted(Fault::ForgetsNewsDuringWalk) {
+                self.again = true;
+                self.next_oldest = self.next_oldest.min(appended_at);
+            } else {
+                self.walk.oldest = self.walk.oldest.min(appended_at);
+            }
             return false;
         }
-        self.left = seats;
+        (self.left, self.walk) = (seats, Walked { began: now, oldest: appended_at });
         true
     }
 
@@ -159,6 +191,8 @@ impl Rows {
 mod tests {
     use super::*;
 
+    const NOW: Instant = Instant::from_ms(9);
+
     fn walk(seats: &mut Seats) -> Vec<u32> {
         std::iter::from_fn(|| seats.next()).collect()
     }
@@ -168,9 +202,9 @@ mod tests {
         let mut seats = Seats::default();
         let places: Vec<u32> = (10..14).map(|subscriber| seats.take(subscriber)).collect();
         seats.leave(places[1]);
-        assert!(seats.begin_walk());
+        assert!(seats.begin_walk(NOW, NOW));
         assert_eq!(walk(&mut seats), [13, 12, 10]);
-        assert!(!seats.end_walk());
+        assert!(!seats.end_walk(NOW).0);
         assert_eq!(seats.take(20), places[1]);
     }
 
@@ -179,15 +213,15 @@ mod tests {
         let mut seats = Seats::default();
         seats.take(1);
         seats.take(2);
-        assert!(seats.begin_walk());
-        assert!(!seats.begin_walk());
+        assert!(seats.begin_walk(NOW, NOW));
+        assert!(!seats.begin_walk(NOW, NOW));
         assert_eq!(walk(&mut seats), [2, 1]);
-        assert!(!seats.end_walk());
-        assert!(seats.begin_walk());
+        assert!(!seats.end_walk(NOW).0);
+        assert!(seats.begin_walk(NOW, NOW));
         assert_eq!(seats.next(), Some(2));
-        assert!(!seats.begin_walk());
+        assert!(!seats.begin_walk(NOW, NOW));
         assert_eq!(walk(&mut seats), [1]);
-        assert!(seats.end_walk());
+        assert!(seats.end_walk(NOW).0);
         assert_eq!(walk(&mut seats), [2, 1]);
     }
 
@@ -201,25 +235,48 @@ mod tests {
         assert_eq!(seats.next(), Some(12));
         seats.leave(places[1]);
         assert_eq!(seats.next(), None, "it has left");
-        assert!(!seats.end_walk());
+        assert!(!seats.end_walk(NOW).0);
         assert!(seats.call(BTreeSet::from([places[0]])));
-        assert!(!seats.begin_walk(), "news behind a call");
+        assert!(!seats.begin_walk(NOW, NOW), "news behind a call");
         assert_eq!(seats.next(), Some(10));
         assert_eq!(seats.next(), None);
-        assert!(seats.end_walk());
+        assert!(seats.end_walk(NOW).0);
         assert_eq!(walk(&mut seats), [13, 12, 10]);
-        assert!(!seats.end_walk());
+        assert!(!seats.end_walk(NOW).0);
     }
 
     #[test]
     fn an_empty_room_holds_no_memory_and_begins_no_walk() {
         let mut seats = Seats::default();
         let seat = seats.take(1);
-        assert!(seats.begin_walk());
+        assert!(seats.begin_walk(NOW, NOW));
         seats.leave(seat);
         assert_eq!(seats.next(), None);
-        assert!(!seats.end_walk());
-        assert!(!seats.begin_walk());
+        assert!(!seats.end_walk(NOW).0);
+        assert!(!seats.begin_walk(NOW, NOW));
         assert!(seats.0.is_none());
+    }
+
+    #[test]
+    fn a_walk_knows_when_it_began_and_its_oldest_message() {
+        let at = Instant::from_ms;
+        let mut seats = Seats::default();
+        seats.take(1);
+        seats.take(2);
+        assert!(seats.begin_walk(at(10), at(8)));
+        assert!(!seats.begin_walk(at(11), at(7)), "nobody was visited: it goes with the first");
+        seats.next();
+        assert!(!seats.begin_walk(at(12), at(11)));
+        assert!(!seats.begin_walk(at(13), at(13)));
+        seats.next();
+        assert_eq!(seats.next(), None);
+        let first = Walked { began: at(10), oldest: at(7) };
+        assert_eq!(seats.end_walk(at(14)), (true, Some(first)));
+        assert_eq!(walk(&mut seats), [2, 1]);
+        let second = Walked { began: at(14), oldest: at(11) };
+        assert_eq!(seats.end_walk(at(15)), (false, Some(second)));
+        seats.call(BTreeSet::from([0]));
+        seats.next();
+        assert_eq!(seats.end_walk(at(16)), (false, None), "nobody but who was called");
     }
 }

@@ -1,6 +1,7 @@
 //! Several hubs in one thread, with an invented clock and mail that is late, against naive models.
 
 mod lagging;
+mod rules;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;

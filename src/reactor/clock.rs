@@ -19,14 +19,24 @@ impl Clock {
         Self { zero: MonotonicTime::now() }
     }
 
+    /// Microseconds since the clock showed 0.
+    pub fn micros(&self) -> u64 {
+        u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// Reads both clocks.
     pub fn now(&self) -> Now {
-        let instant = u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.now_and_micros().0
+    }
+
+    /// Reads both clocks, and says in microseconds what the monotonic one shows.
+    pub fn now_and_micros(&self) -> (Now, u64) {
+        let micros = self.micros();
         // A wall clock before 1970 is wrong, but no reason to fall over.
         let wall_ms = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        Now { instant: Instant::from_ms(instant), wall_ms }
+        (Now { instant: Instant::from_ms(micros / 1_000), wall_ms }, micros)
     }
 }
 

@@ -22,8 +22,8 @@ use self::close_log::CloseLog;
 use self::supervision::Lives;
 use super::mailbox::{Mailbox, Parcel, Post};
 use super::system::{Readiness, System, Who};
-use crate::config::Config;
-use crate::counters::CloseReason;
+use crate::config::{Config, Entrance};
+use crate::counters::{CloseReason, Turn};
 use crate::key::ConnectionKey;
 use crate::limits::{Budgets, SLICES_PER_WRITE};
 use crate::planted::{Fault, planted};
@@ -70,6 +70,10 @@ pub struct EventLoop<S: System> {
     budgets: Budgets,
     /// Listeners that are open.
     listeners: usize,
+    /// Where each of them lets in.
+    entrances: Box<[Entrance]>,
+    /// Parcels taken from the mailbox in this tick.
+    parcels: u64,
 }
 
 struct Socket<S> {
@@ -84,16 +88,17 @@ struct Socket<S> {
 }
 
 impl<S: System> EventLoop<S> {
-    /// The loop of worker number `own`, with `listeners` listeners in its system.
+    /// The loop of worker number `own`, whose system has a listener for each of `entrances`.
     pub fn new(
         own: usize,
         system: S,
         worker: Worker,
         mailbox: Mailbox<S::Socket>,
         post: Post<S::Socket>,
-        listeners: usize,
+        entrances: &[Entrance],
         config: &Config,
     ) -> Self {
+        let listeners = entrances.len();
         Self {
             own,
             system,
@@ -118,6 +123,8 @@ impl<S: System> EventLoop<S> {
             drain_max_ms: config.limits.drain_max_ms,
             budgets: config.budgets,
             listeners,
+            entrances: entrances.into(),
+            parcels: 0,
         }
     }
 
@@ -145,6 +152,7 @@ impl<S: System> EventLoop<S> {
     /// One turn. False when a drain is over.
     fn turn(&mut self) -> io::Result<bool> {
         self.reports.clear();
+        let slept = self.wait_ms != Some(0);
         match self.system.poll(self.wait_ms, &mut self.reports) {
             // A signal. Nobody's time is up before it is known what there is to report of him.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -156,12 +164,16 @@ impl<S: System> EventLoop<S> {
         let now = self.system.now();
         self.tick_began = now.instant;
         self.worker.begin_tick(now, self.post.connections());
-        self.worker.forgive(self.system.stalled_ms());
+        let stalled_ms = self.system.stalled_ms();
+        self.worker.forgive(stalled_ms);
         self.take_reports();
         self.read_sockets();
         self.read_mailbox(now.instant);
         self.drain(now.instant);
         self.accept(now.instant);
+        if self.worker.wants_process() {
+            self.worker.note_process(self.system.process());
+        }
         let timers_left = self.worker.handle_timers();
         self.send_mail();
         self.write_sockets();
@@ -169,6 +181,8 @@ impl<S: System> EventLoop<S> {
         self.resume_reading();
         self.close_sockets(now.instant);
         self.exhausted = self.exhausted.filter(|until| *until > now.instant);
+        let (us, parcels) = (self.system.elapsed_us(), std::mem::take(&mut self.parcels));
+        self.worker.end_tick(Turn { us, slept, parcels, stalled_ms });
         self.wait_ms = self.decide_wait(timers_left);
         Ok(!(self.is_drained() || self.is_cut_short(now.instant)))
     }
@@ -311,12 +325,17 @@ impl<S: System> EventLoop<S> {
         // One by one: what is behind a letter that makes the worker panic stays in the channel.
         let mailbox = Arc::clone(&self.mailbox);
         for parcel in mailbox.take() {
+            self.parcels += 1;
             match parcel {
                 Parcel::Letter(envelope) => self.open_letter(envelope),
                 Parcel::Restarted { worker, life } => self.note_life(worker, life),
-                Parcel::Socket(stream, peer) => {
+                Parcel::Socket(stream, peer, entrance) => {
                     self.counted += 1;
-                    self.keep(stream, peer);
+                    self.keep(stream, peer, entrance);
+                }
+                Parcel::Reload(config) => {
+                    self.drain_max_ms = config.limits.drain_max_ms;
+                    self.worker.reconfigure(config);
                 }
                 Parcel::Drain => {
                     self.drain_until = self.drain_until.min(now + self.drain_max_ms);
@@ -359,7 +378,7 @@ impl<S: System> EventLoop<S> {
                     accepted += 1;
                     // Listeners take turns: a flood on one address does not starve the others.
                     self.to_accept.rotate_left(1);
-                    self.place(stream, peer);
+                    self.place(stream, peer, self.entrances[listener]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.to_accept.pop_front();
@@ -401,28 +420,28 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Keeps a connection, or hands it to a worker that has clearly fewer.
-    fn place(&mut self, stream: S::Socket, peer: SocketAddr) {
+    fn place(&mut self, stream: S::Socket, peer: SocketAddr, entrance: Entrance) {
         let target = self.post.least_loaded(self.own);
         self.post.add_connection(target);
         if target == self.own {
             self.counted += 1;
-            return self.keep(stream, peer);
+            return self.keep(stream, peer, entrance);
         }
-        match self.post.send(target, Parcel::Socket(stream, peer)) {
+        match self.post.send(target, Parcel::Socket(stream, peer, entrance)) {
             Ok(()) => self.post.ring(target),
-            Err(Parcel::Socket(stream, peer)) => {
+            Err(Parcel::Socket(stream, peer, entrance)) => {
                 self.post.remove_connection(target);
                 self.post.add_connection(self.own);
                 self.counted += 1;
-                self.keep(stream, peer);
+                self.keep(stream, peer, entrance);
             }
             Err(_) => unreachable!("what could not be sent comes back"),
         }
     }
 
     /// Makes a connection, already counted as this worker's, one of its own.
-    fn keep(&mut self, mut stream: S::Socket, peer: SocketAddr) {
-        let Some(key) = self.worker.handle_accept(peer) else { return self.uncount() };
+    fn keep(&mut self, mut stream: S::Socket, peer: SocketAddr, entrance: Entrance) {
+        let Some(key) = self.worker.handle_accept(peer, entrance) else { return self.uncount() };
         let registered = self.system.register(&mut stream, key);
         let slot = key.slot as usize;
         if slot >= self.sockets.len() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::bell::Ring;
 use super::shared::{AtomicUsize, Ordering, Receiver, Sender, TrySendError, bounded, fence};
+use crate::config::{Config, Entrance};
 use crate::worker::Letter;
 
 /// What a worker's thread is sent.
@@ -24,7 +25,9 @@ pub enum Parcel<S> {
         life: u32,
     },
     /// An accepted connection, handed over. Its sender has counted it as the receiver's.
-    Socket(S, SocketAddr),
+    Socket(S, SocketAddr, Entrance),
+    /// The operator has chosen anew.
+    Reload(Arc<Config>),
     /// Begin to go away.
     Drain,
 }

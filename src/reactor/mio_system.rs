@@ -12,7 +12,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::bell::{Bell, Wake};
 use super::clock::{Clock, Pace};
+use super::process;
 use super::system::{Readiness, System, Who};
+use crate::counters::Process;
 use crate::key::ConnectionKey;
 use crate::limits::Limits;
 use crate::time::Now;
@@ -38,6 +40,8 @@ pub struct MioSystem {
     events: Events,
     listeners: Vec<TcpListener>,
     clock: Clock,
+    /// What the clock showed in microseconds when it was read last.
+    read_us: u64,
     pace: Pace,
     /// Given up for a moment when there is no other descriptor to accept with.
     spare: Option<File>,
@@ -92,8 +96,8 @@ impl MioSystem {
         }
         let events = Events::with_capacity(EVENTS_PER_POLL);
         let spare = File::open("/dev/null").ok();
-        let system =
-            Self { poll, events, listeners: registered, clock, pace: Pace::default(), spare };
+        let (listeners, pace) = (registered, Pace::default());
+        let system = Self { poll, events, listeners, clock, read_us: 0, pace, spare };
         Ok((system, Arc::new(Bell::new(waker))))
     }
 
@@ -123,9 +127,18 @@ impl System for MioSystem {
     }
 
     fn now(&mut self) -> Now {
-        let now = self.clock.now();
+        let (now, read_us) = self.clock.now_and_micros();
+        self.read_us = read_us;
         self.pace.note(now.instant);
         now
+    }
+
+    fn elapsed_us(&mut self) -> u64 {
+        self.clock.micros().saturating_sub(self.read_us)
+    }
+
+    fn process(&mut self) -> Process {
+        process::look()
     }
 
     fn stalled_ms(&mut self) -> u64 {

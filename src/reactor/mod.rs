@@ -5,6 +5,7 @@ mod clock;
 mod event_loop;
 mod mailbox;
 mod mio_system;
+mod process;
 mod shared;
 mod system;
 

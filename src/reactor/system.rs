@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 
+use crate::counters::Process;
 use crate::key::ConnectionKey;
 use crate::time::Now;
 
@@ -49,6 +50,16 @@ pub trait System {
     /// stopped, the machine was paused, or one tick took that long.
     fn stalled_ms(&mut self) -> u64 {
         0
+    }
+
+    /// Microseconds since the last [`System::now`].
+    fn elapsed_us(&mut self) -> u64 {
+        0
+    }
+
+    /// What there is to know of the process. Not asked for but when an operator asks.
+    fn process(&mut self) -> Process {
+        Process::default()
     }
 
     /// Accepts a connection from a listener.

@@ -27,6 +27,13 @@ impl Epoch {
             bits => Self(bits),
         }
     }
+
+    /// Its text, as it is in cursors.
+    pub fn text(self) -> String {
+        let mut text = Position { epoch: self, sequence: 0 }.text();
+        text.truncate(EPOCH_CHARACTERS);
+        text
+    }
 }
 
 /// A place in a topic's life: everything up to and including message `sequence` was received.

@@ -158,6 +158,25 @@ impl Log {
         oldest.map_or(Instant::NEVER, |entry| entry.appended_at + retention.age_ms)
     }
 
+    /// When the newest message was appended, if one is retained.
+    pub fn newest_at(&self) -> Option<Instant> {
+        self.retained.as_ref()?.entries.back().map(|entry| entry.appended_at)
+    }
+
+    /// How many of the messages that are retained were appended at `since` or later.
+    pub fn appended_since(&self, since: Instant) -> u64 {
+        self.retained.as_ref().map_or(0, |retained| {
+            let entries = &retained.entries;
+            let before = entries.partition_point(|entry| entry.appended_at < since);
+            (entries.len() - before) as u64
+        })
+    }
+
+    /// Bytes of the messages that are retained, as they are counted against [`Retention::bytes`].
+    pub fn bytes(&self) -> usize {
+        self.retained.as_ref().map_or(0, |retained| retained.bytes)
+    }
+
     /// The message with this sequence and when it was appended, if it is retained.
     pub fn entry(&self, sequence: u64) -> Option<(&Arc<Message>, Instant)> {
         let entry = self.retained.as_ref()?.entries.get(self.index(sequence)?)?;
@@ -343,6 +362,18 @@ mod tests {
             assert_eq!(log.next_seq(), 11);
             assert_eq!(log.memory_bytes(), log.len() * cost);
         }
+    }
+
+    #[test]
+    fn what_was_appended_of_late_is_counted_as_far_as_it_is_retained() {
+        let mut log = log(10);
+        let since = |log: &Log, ms| log.appended_since(Instant::from_ms(ms));
+        let counts = [0, 1, 899, 900, 901].map(|ms| since(&log, ms));
+        assert_eq!((counts, log.newest_at()), ([10, 9, 1, 1, 0], Some(Instant::from_ms(900))));
+        log.trim(&Retention { messages: 2, ..LARGE }, Instant::default());
+        assert_eq!((since(&log, 0), log.bytes()), (2, 2 * message(10).cost_bytes()));
+        log.trim(&Retention { messages: 0, ..LARGE }, Instant::default());
+        assert_eq!((since(&log, 0), log.newest_at(), log.bytes()), (0, None, 0));
     }
 
     #[test]

@@ -113,6 +113,13 @@ impl Edge {
         }
     }
 
+    /// How far it is behind the head, in messages: those that are due, and those that are gone. Of another life of the
+    /// log nobody knows what is gone.
+    pub fn behind(&self, log: &Log) -> u64 {
+        let next = if self.life == log.life() { self.next } else { log.first_seq() };
+        if self.is_resolved() { log.next_seq().saturating_sub(next) } else { 0 }
+    }
+
     /// Moves past so many messages, at most [`Edge::lag`], which were handed over.
     pub fn advance_by(&mut self, messages: u64) {
         self.next += messages;

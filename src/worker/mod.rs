@@ -4,11 +4,15 @@
 //! `handle_*` and asks what to do next through `poll_*`; between ticks it holds no borrowed thing and
 //! knows no file descriptor.
 
+mod exposition;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 mod goodbyes;
-mod metrics;
+mod inquiries;
+mod listing;
+mod operator;
 mod restart;
+mod survey;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -21,18 +25,20 @@ use slab::Slab;
 
 #[cfg(any(test, fuzzing))]
 pub use self::fuzz::{fuzz_batch, fuzz_connection};
-pub use self::metrics::Letter;
+pub use self::inquiries::{Letter, Question};
+pub use self::survey::Report;
 
 use self::goodbyes::Goodbyes;
-use self::metrics::Scrapes;
+use self::inquiries::Inquiries;
+use self::survey::Surveys;
 use crate::addresses::Addresses;
-use crate::config::Config;
-use crate::connection::{Connection, Context, Surplus};
-use crate::counters::{CloseReason, Counters, HubGauges};
+use crate::config::{Config, Entrance};
+use crate::connection::{Connection, Context, Inquiry, Surplus};
+use crate::counters::{CloseReason, Counters, HubGauges, Process, Turn};
 use crate::fuse::Place;
 use crate::hub::Hub;
 use crate::key::ConnectionKey;
-use crate::limits::REFUSING_CONNECTIONS_MAX;
+use crate::limits::{ADMIN_CONNECTIONS_MAX, REFUSING_CONNECTIONS_MAX};
 use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
@@ -53,6 +59,8 @@ pub struct Worker {
     addresses: Addresses,
     /// Connections that are served: all but those that only get a refusal.
     served: usize,
+    /// The operator's, which are not among them.
+    admins: usize,
     /// Connections of all workers, as far as this one was told.
     clients: usize,
     /// Connections with something to parse or to send, in turn.
@@ -64,8 +72,11 @@ pub struct Worker {
     closed: Vec<(ConnectionKey, CloseReason, SocketAddr)>,
     shutdowns: Vec<ConnectionKey>,
     resumed: Vec<ConnectionKey>,
-    metrics_wanted: Vec<ConnectionKey>,
-    scrapes: Scrapes,
+    /// What connections asked in the present call.
+    asked: Vec<(ConnectionKey, Inquiry)>,
+    inquiries: Inquiries,
+    surveys: Surveys,
+    process: Process,
     date: String,
     /// When each connection is said goodbye to, the latest first; `None` while not draining.
     goodbyes: Option<Goodbyes>,
@@ -88,11 +99,11 @@ impl Worker {
     /// own `random`.
     pub fn new(config: Arc<Config>, id: usize, hash_seed: u64, mut random: Rng) -> Self {
         let hub = Hub::new(&config, id, hash_seed, random.fork());
-        let scrapes = Scrapes::new(config.workers, id);
-        Self::with_hub(config, hub, scrapes, random)
+        let inquiries = Inquiries::new(config.workers, id);
+        Self::with_hub(config, hub, inquiries, random)
     }
 
-    fn with_hub(config: Arc<Config>, hub: Hub, scrapes: Scrapes, random: Rng) -> Self {
+    fn with_hub(config: Arc<Config>, hub: Hub, inquiries: Inquiries, random: Rng) -> Self {
         Self {
             now: Now::default(),
             hub,
@@ -104,6 +115,7 @@ impl Worker {
             outboxes_bytes_max: config.share(config.limits.outboxes_bytes_max),
             addresses: Addresses::new(config.limits.reads_per_second),
             served: 0,
+            admins: 0,
             clients: 0,
             ready: VecDeque::new(),
             ready_is_next: true,
@@ -111,8 +123,10 @@ impl Worker {
             closed: Vec::new(),
             shutdowns: Vec::new(),
             resumed: Vec::new(),
-            metrics_wanted: Vec::new(),
-            scrapes,
+            asked: Vec::new(),
+            inquiries,
+            surveys: Surveys::default(),
+            process: Process::default(),
             date: String::new(),
             goodbyes: None,
             config,
@@ -130,6 +144,27 @@ impl Worker {
             self.date = httpdate::fmt_http_date(time);
         }
         self.now = now;
+        self.hub.begin_tick(now.instant);
+    }
+
+    /// Ends a tick, of which the event loop has this to say.
+    pub fn end_tick(&mut self, turn: Turn) {
+        let now = self.now.instant;
+        self.counters.note_turn(now, turn);
+        self.counters.published_bytes += self.hub.take_appended_bytes();
+        while let Some(walked) = self.hub.poll_walked() {
+            self.counters.note_walk(now, turn.us, walked);
+        }
+    }
+
+    /// From now on, what `config` says holds: for whoever comes, and for whoever is here from the next thing
+    /// that happens to him. Deadlines that are set stay.
+    pub fn reconfigure(&mut self, config: Arc<Config>) {
+        assert_eq!(config.workers, self.config.workers, "threads are there for good");
+        self.outboxes_bytes_max = config.share(config.limits.outboxes_bytes_max);
+        self.addresses.set_reads_per_second(config.limits.reads_per_second);
+        self.hub.reconfigure(&config);
+        self.config = config;
     }
 
     /// This thread stood still for so long: peers get as much more time for what they have to do.
@@ -143,21 +178,25 @@ impl Worker {
     }
 
     /// A connection was accepted or handed over. `None`: there are too many even to refuse.
-    pub fn handle_accept(&mut self, peer: SocketAddr) -> Option<ConnectionKey> {
-        let surplus = self.surplus(peer);
+    pub fn handle_accept(&mut self, peer: SocketAddr, entrance: Entrance) -> Option<ConnectionKey> {
+        let surplus = self.surplus(peer, entrance);
         if surplus != Surplus::No
-            && self.connections.len() - self.served >= REFUSING_CONNECTIONS_MAX
+            && self.connections.len() - self.served - self.admins >= REFUSING_CONNECTIONS_MAX
         {
             return None;
         }
-        if surplus == Surplus::No {
-            self.served += 1;
-            self.addresses.add(self.now.instant, peer);
+        match (surplus, entrance) {
+            (Surplus::No, Entrance::Admin) => self.admins += 1,
+            (Surplus::No, Entrance::Public { .. }) => {
+                self.served += 1;
+                self.addresses.add(self.now.instant, peer);
+            }
+            _ => (),
         }
         self.counters.connections_opened += 1;
         let generation = self.next_generation;
         self.next_generation = self.next_generation.wrapping_add(1);
-        let connection = Connection::new(self.now, peer, surplus, &self.config.limits);
+        let connection = Connection::new(self.now, peer, entrance, surplus, &self.config.limits);
         let entry = Entry { connection, generation, queued: false, in_busy: false, reading: true };
         let slot = u32::try_from(self.connections.insert(entry)).expect("connections fit 32 bits");
         let key = ConnectionKey { slot, generation };
@@ -169,8 +208,13 @@ impl Worker {
         Some(key)
     }
 
-    fn surplus(&self, peer: SocketAddr) -> Surplus {
+    fn surplus(&self, peer: SocketAddr, entrance: Entrance) -> Surplus {
         let limits = &self.config.limits;
+        if entrance == Entrance::Admin {
+            // The operator gets in when the server is full, and takes nobody's place.
+            let has_room = self.admins < ADMIN_CONNECTIONS_MAX;
+            return if has_room { Surplus::No } else { Surplus::Server };
+        }
         if self.served >= self.config.share(self.config.connections_max) {
             Surplus::Server
         } else if self.addresses.connections(peer)
@@ -220,14 +264,8 @@ impl Worker {
                 self.hub.handle_mail(self.now, from, mail);
                 self.hand_out_answers();
             }
-            Letter::MetricsWanted { connection } => {
-                let (counters, gauges) = (Box::new(self.counters.clone()), self.hub.gauges());
-                self.scrapes.send(from, Letter::Metrics { connection, counters, gauges });
-            }
-            Letter::Metrics { connection, counters, gauges } => {
-                self.scrapes.add(from, connection, &counters, &gauges);
-                self.answer_metrics();
-            }
+            Letter::Asked { number, question } => self.handle_asked(from, number, question),
+            Letter::Told { number, report } => self.handle_told(from, number, *report),
         }
     }
 
@@ -250,15 +288,7 @@ impl Worker {
         }
     }
 
-    fn answer_metrics(&mut self) {
-        while let Some((key, text)) = self.scrapes.poll_text() {
-            self.with(key, |connection, context| {
-                connection.handle_metrics(context, text.as_bytes());
-            });
-        }
-    }
-
-    /// Fires what is due. Returns whether the budget was used up.
+    /// Fires what is due, and looks at some of what an operator asked for. Returns whether the budget was used up.
     pub fn handle_timers(&mut self) -> bool {
         let (now, most) = (self.now.instant, self.config.budgets.timers_per_tick);
         let mut left = self.hub.handle_timers(self.now);
@@ -285,7 +315,7 @@ impl Worker {
                 break;
             }
         }
-        left
+        self.survey() || left
     }
 
     /// When something is due next.
@@ -362,9 +392,12 @@ impl Worker {
         None
     }
 
-    /// Whether [`Worker::poll_write`] may have more, or an outcome has not been handed out.
+    /// Whether [`Worker::poll_write`] may have more, an outcome has not been handed out, or an operator waits.
     pub fn has_work(&self) -> bool {
-        !self.ready.is_empty() || self.hub.has_deliveries() || self.hub.has_answers()
+        !self.ready.is_empty()
+            || self.hub.has_deliveries()
+            || self.hub.has_answers()
+            || !self.surveys.is_empty()
     }
 
     /// What a connection has to send; returns how many of `slices` were filled.
@@ -393,7 +426,7 @@ impl Worker {
     pub fn poll_letter(&mut self) -> Option<(usize, Letter)> {
         // Topics first: a letter that comes back because its receiver is stuck must not hold them up.
         let mail = self.hub.poll_mail().map(|(worker, mail)| (worker, Letter::Hub(mail)));
-        mail.or_else(|| self.scrapes.poll_letter())
+        mail.or_else(|| self.inquiries.poll_letter())
     }
 
     /// Whether topics have mail to send: what is written now may say that it was sent.
@@ -405,7 +438,7 @@ impl Worker {
     pub fn give_back(&mut self, worker: usize, letter: Letter) {
         match letter {
             Letter::Hub(mail) => self.hub.give_back(worker, mail),
-            letter => self.scrapes.send(worker, letter),
+            letter => self.inquiries.send(worker, letter),
         }
     }
 
@@ -483,13 +516,12 @@ impl Worker {
             outbox_bytes_max: limits.outbox_bytes_max.min(outboxes_left).max(1),
             outboxes_left,
             draining: self.goodbyes.is_some(),
-            metrics_wanted: &mut self.metrics_wanted,
+            inquiries: &mut self.asked,
         };
         call(&mut entry.connection, &mut context);
         self.counters.outbox_bytes = (others + entry.connection.outbox_cost()) as u64;
-        if let Some(key) = self.metrics_wanted.pop() {
-            self.scrapes.begin(key, &self.counters, &self.hub.gauges());
-            self.answer_metrics();
+        if let Some((key, inquiry)) = self.asked.pop() {
+            self.inquire(key, inquiry);
         }
     }
 
@@ -525,9 +557,13 @@ impl Worker {
     fn remove(&mut self, key: ConnectionKey, reason: CloseReason) {
         let entry = self.connections.remove(key.slot as usize);
         let peer = entry.connection.peer();
-        if entry.connection.surplus() == Surplus::No {
-            self.served -= 1;
-            self.addresses.remove(peer);
+        match (entry.connection.surplus(), entry.connection.entrance()) {
+            (Surplus::No, Entrance::Admin) => self.admins -= 1,
+            (Surplus::No, Entrance::Public { .. }) => {
+                self.served -= 1;
+                self.addresses.remove(peer);
+            }
+            _ => (),
         }
         #[cfg(planted)]
         self.timers.leave(key.slot);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Worker;
-use super::metrics::Scrapes;
+use super::inquiries::Inquiries;
 use crate::timers::Timers;
 
 impl Worker {
@@ -15,20 +15,21 @@ impl Worker {
         let now = self.now.instant;
         let config = Arc::clone(&self.config);
         let hub = self.hub.successor(&config, now);
-        let scrapes = Scrapes::new(config.workers, self.scrapes.own());
+        let inquiries = Inquiries::new(config.workers, self.inquiries.own());
         Self {
             now: self.now,
             next_generation: self.next_generation,
             timers: Timers::starting_at(now),
             counters: self.counters.after_panic(),
-            ..Self::with_hub(config, hub, scrapes, self.random.fork())
+            ..Self::with_hub(config, hub, inquiries, self.random.fork())
         }
     }
 
     /// Another worker has begun anew: what was asked of it is answered as far as anybody can, or asked again.
     pub fn handle_restart(&mut self, worker: usize) {
         self.hub.handle_restart(self.now, worker);
-        self.scrapes.ask_again(worker);
+        self.surveys.forget(worker);
+        self.inquiries.ask_again(worker);
         self.hand_out_answers();
     }
 }

@@ -187,7 +187,7 @@ fn attack_228_signals_other_than_those_that_end_it_change_nothing() {
         server.publish("a", signal);
         assert_eq!(stream.json_line()["data"], signal);
     }
-    server.await_log("SIGHUP: there is nothing to load again");
+    server.await_log("reload: 0 changed");
     // A peer that is gone while it is written to is EPIPE, and no signal.
     for _ in 0..20 {
         let mut gone = server.client();

@@ -306,8 +306,10 @@ fn attack_021_methods_that_are_none_are_unknown_or_have_no_place() {
         for (method, target, allow) in [
             ("PATCH", "/topics/a", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
             ("TRACE", "/topics/a", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
-            ("GET", "/topics", "POST, OPTIONS"),
-            ("DELETE", "/topics", "POST, OPTIONS"),
+            ("PUT", "/topics", "GET, HEAD, POST, OPTIONS"),
+            ("DELETE", "/topics", "GET, HEAD, POST, OPTIONS"),
+            ("POST", "/connections", "GET, HEAD, OPTIONS"),
+            ("GET", "/connections/0-0-0", "DELETE, OPTIONS"),
             ("POST", "/healthz", "GET, HEAD, OPTIONS"),
             ("DELETE", "/metrics", "GET, HEAD, OPTIONS"),
         ] {

@@ -48,7 +48,9 @@ fn attack_082_options_is_answered_without_asking() {
             ("*", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
             ("/topics/a", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
             ("/topics/a,b", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
-            ("/topics", "POST, OPTIONS"),
+            ("/topics", "GET, HEAD, POST, OPTIONS"),
+            ("/connections", "GET, HEAD, OPTIONS"),
+            ("/connections/0-0-0", "DELETE, OPTIONS"),
             ("/metrics", "GET, HEAD, OPTIONS"),
         ] {
             let answer = client.request("OPTIONS", target, &[], b"");

@@ -1,12 +1,12 @@
 //! Order, no repeats, gaps (invariant 1), and nobody waits on a stuck peer (invariant 3).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fastrand::Rng;
-use tidings::key::ConnectionKey;
 use tidings::limits::{Budgets, FOLLOWER_STALL_MS};
 use tidings::reactor::{Envelope, Parcel};
-use tidings::worker::Letter;
+use tidings::worker::{Letter, Question};
 
 use crate::client::{Reader, Told, Wire, get, publish, take_answers};
 use crate::world::{Client, Weather, World};
@@ -401,11 +401,10 @@ fn attack_208_a_full_mailbox_of_one_worker_holds_up_no_mail_to_the_others() {
     for (worker, &client) in clients.iter().enumerate() {
         assert_eq!(world.key(client).map(|(worker, _)| worker), Some(worker));
     }
-    let connection = ConnectionKey { slot: 99, generation: 99 };
     for stuck in [2, 3] {
         world.stalled[stuck] = true;
         let letter = || {
-            let letter = Letter::MetricsWanted { connection };
+            let letter = Letter::Asked { number: 9, question: Arc::new(Question::Numbers) };
             Parcel::Letter(Envelope { from: 0, from_life: 0, to_life: 0, letter })
         };
         while world.post.send(stuck, letter()).is_ok() {}

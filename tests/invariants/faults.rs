@@ -1,11 +1,13 @@
 //! System calls that fail, now and then or often: nothing is lost, leaked, or done in vain for long
 //! (catalogue 216, 217, 219, 220).
 
+use std::sync::Arc;
+
 use fastrand::Rng;
 
 use tidings::limits::Budgets;
 use tidings::reactor::{Envelope, Parcel};
-use tidings::worker::Letter;
+use tidings::worker::{Letter, Question};
 
 use crate::churn::{assert_nothing_left, traffic};
 use crate::client::{Wire, frame, get, metric, publish, take_answers};
@@ -208,11 +210,10 @@ fn attack_208_two_workers_whose_mailboxes_are_full_of_each_others_mail_come_free
     let mut world = World::new(config(2, |_| ()), Weather::FAIR, 1);
     let clients: Vec<Client> = (0..8).map(|number| world.connect(number % 2)).collect();
     world.settle();
-    let connection = world.key(clients[0]).expect("it is accepted").1;
     for worker in [0, 1] {
         let mut letters = 0;
         let letter = || {
-            let letter = Letter::MetricsWanted { connection };
+            let letter = Letter::Asked { number: 9, question: Arc::new(Question::Numbers) };
             Parcel::Letter(Envelope { from: 1 - worker, from_life: 0, to_life: 0, letter })
         };
         while world.post.send(worker, letter()).is_ok() {

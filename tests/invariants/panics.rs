@@ -1,9 +1,11 @@
 //! A worker that panics takes down its own connections and nothing else (catalogue 212, 214).
 
+use std::sync::Arc;
+
 use tidings::fuse::Place;
 use tidings::limits::{Budgets, PANICS_MAX, PANICS_WINDOW_MS};
 use tidings::reactor::{Envelope, Parcel};
-use tidings::worker::Letter;
+use tidings::worker::{Letter, Question};
 
 use crate::client::{Reader, Told, Wire, get, metric, publish, take_answers};
 use crate::world::{Client, Weather, World};
@@ -156,9 +158,8 @@ fn attack_212_a_worker_that_stood_still_hears_of_two_panics_behind_a_full_mailbo
         let mut reader = Reader::new(Wire::Ndjson);
         assert_eq!(reader.take(&world.receive(clients[0])), [Told::Open]);
         world.stalled[0] = true;
-        let connection = world.key(clients[1]).expect("it is accepted").1;
         let letter = || {
-            let letter = Letter::MetricsWanted { connection };
+            let letter = Letter::Asked { number: 9, question: Arc::new(Question::Numbers) };
             Parcel::Letter(Envelope { from: 1, from_life: 0, to_life: 0, letter })
         };
         while world.post.send(0, letter()).is_ok() {}

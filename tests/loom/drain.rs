@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread::yield_now;
-use tidings::config::Config;
+use tidings::config::{Config, Entrance};
 use tidings::key::ConnectionKey;
 use tidings::limits::Limits;
 use tidings::reactor::{EventLoop, Parcel, Readiness, System, connect};
@@ -15,6 +15,8 @@ use tidings::time::{Instant, Now};
 use tidings::worker::Worker;
 
 use crate::{EventFd, bells, check, spawn};
+
+const ENTRANCE: [Entrance; 1] = [Entrance::Public { loopback: true }];
 
 /// An operating system with one connection to be accepted, whose peer has closed already.
 struct Small {
@@ -81,7 +83,7 @@ fn drain_two(connections: [bool; 2], config: &Arc<Config>) {
         post.ring(own);
         spawn(move || {
             let worker = Worker::new(Arc::clone(&config), own, 7, Rng::with_seed(own as u64));
-            EventLoop::new(own, system, worker, mailbox, post, 1, &config).run().unwrap();
+            EventLoop::new(own, system, worker, mailbox, post, &ENTRANCE, &config).run().unwrap();
         });
     }
 }
@@ -102,7 +104,7 @@ fn a_drain_that_is_told_in_the_middle_of_a_tick_is_heard() {
         let (mailbox, own_post) = (mailboxes.remove(0), post.clone());
         let config = Arc::clone(&config);
         let run = move || {
-            EventLoop::new(0, system, worker, mailbox, own_post, 1, &config).run().unwrap();
+            EventLoop::new(0, system, worker, mailbox, own_post, &ENTRANCE, &config).run().unwrap();
         };
         spawn(run);
         // What `Server::drainer` does.

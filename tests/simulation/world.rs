@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use tidings::config::Config;
+use tidings::config::{Config, Entrance};
 use tidings::fuse::Fuse;
 use tidings::key::ConnectionKey;
 use tidings::reactor::{EventLoop, Parcel, Post, Readiness, Ring, connect};
@@ -102,8 +102,9 @@ impl World {
             let (net, bell) = (Rc::clone(&self.net), Arc::clone(&self.bells[id]));
             let system = Sim { worker: id, net, bell, pace: Pace::default() };
             let worker = Worker::new(Arc::clone(&config), id, hash_seed, random.fork());
-            let (post, listeners) = (post.clone(), self.listeners);
-            let event_loop = EventLoop::new(id, system, worker, mailbox, post, listeners, &config);
+            let entrances = vec![Entrance::Public { loopback: true }; self.listeners];
+            let post = post.clone();
+            let event_loop = EventLoop::new(id, system, worker, mailbox, post, &entrances, &config);
             Rc::new(RefCell::new(event_loop))
         });
         self.loops = loops.collect();

@@ -52,7 +52,7 @@ impl Server {
     /// The same, with a log at this level.
     pub fn start_logging(workers: usize, flags: &[&str], level: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-        command.env_clear().env("RUST_LOG", level);
+        command.env_clear().env("RUST_LOG", level).env("TIDINGS_CONFIG", "none");
         Self::spawn(command, workers, flags)
     }
 
@@ -106,6 +106,12 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The operator's address, of a server that was started with `--admin-listen`.
+    pub fn admin_address(&self) -> SocketAddr {
+        let (_, rest) = self.said_first.split_once("for the operator: http://").unwrap();
+        rest.split_once('/').unwrap().0.parse().unwrap()
     }
 
     pub fn client(&self) -> Client {

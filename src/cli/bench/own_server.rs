@@ -21,8 +21,9 @@ static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
 
 /// What it is told beside what the scenario and the user want: nothing that a generator does may meet a
 /// limit that is there for strangers.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 11] = [
     "serve",
+    "--config=none",
     "--listen",
     "127.0.0.1:0",
     "--connections-per-address",

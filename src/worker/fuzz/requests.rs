@@ -22,7 +22,7 @@ const fn endless(text: &'static str, status: u16, says: &'static str) -> Request
 }
 
 /// New ones go to the end: scripts name them by number.
-pub(super) const REQUESTS: [Request; 33] = [
+pub(super) const REQUESTS: [Request; 36] = [
     request("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", [200; 2], "ok\n"),
     Request {
         is_head: true,
@@ -134,6 +134,9 @@ pub(super) const REQUESTS: [Request; 33] = [
         200,
         "application/x-ndjson",
     ),
+    request("GET /topics?limit=2 HTTP/1.1\r\nHost: a\r\n\r\n", [200; 2], "{\"topics\":["),
+    request("GET /connections HTTP/1.1\r\nHost: a\r\n\r\n", [200; 2], "\"wire\":\"idle\""),
+    request("DELETE /connections/0-999-0 HTTP/1.1\r\nHost: a\r\n\r\n", [404; 2], "no such"),
 ];
 
 /// Commands of `tidings.json`.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use fastrand::Rng;
 
 use super::super::{Letter, Worker};
-use crate::config::{Config, Origins};
+use crate::config::{Config, Entrance, Origins};
 use crate::counters::CloseReason;
 use crate::key::ConnectionKey;
 use crate::limits::{Budgets, Limits, PIPELINE_BYTES_MAX, SLICES_PER_WRITE};
@@ -129,7 +129,7 @@ impl World {
             0 => SocketAddr::from(([127, 0, 0, 1], 9)),
             last => SocketAddr::from(([10, 0, 0, last], 9)),
         };
-        let key = self.workers[worker].handle_accept(peer)?;
+        let key = self.workers[worker].handle_accept(peer, Entrance::Public { loopback: true })?;
         self.clients.push(Client {
             worker,
             key,

@@ -18,12 +18,23 @@ use crate::world::World;
 const PATIENCE_MS: u64 = 30_000;
 /// Requests that it lets wait for their answers.
 const SENT_MAX: usize = 6;
-const PAGES: [&str; 6] = ["/", "/page.js", "/page.css", "/tidings.js", "/healthz", "/metrics"];
+const PAGES: [&str; 10] = [
+    "/",
+    "/page.js",
+    "/page.css",
+    "/tidings.js",
+    "/healthz",
+    "/metrics",
+    "/topics?limit=2",
+    "/topics?sort=subscribers",
+    "/topics?sort=lag",
+    "/connections?limit=3",
+];
 /// What there is not: (method, target, status).
 const MISSING: [(&str, &str, u16); 7] = [
     ("GET", "/nowhere", 404),
     ("GET", "/topics/a/b", 404),
-    ("GET", "/topics", 405),
+    ("GET", "/connections/0-0-0", 405),
     ("POST", "/healthz", 405),
     ("TRACE", "/", 405),
     ("BREW", "/topics/news", 501),

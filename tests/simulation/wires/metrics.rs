@@ -24,17 +24,31 @@ pub(crate) fn metrics(body: &[u8]) -> (Samples, Samples) {
             let (sample, value) = line.rsplit_once(' ').expect("a name and a number");
             let name = sample.split('{').next().unwrap_or_default();
             let labels = &sample[name.len()..];
-            let value = value.parse().unwrap_or_else(|_| panic!("not a whole number: {line}"));
+            let value = number(value).unwrap_or_else(|| panic!("not a number: {line}"));
             assert!(labels.is_empty() || is_label(labels), "a label that is none: {line}");
             let samples = match family {
                 Some((family, "counter")) if family == name => &mut counters,
                 Some((family, "gauge")) if family == name => &mut gauges,
+                Some((family, "histogram")) if is_of_histogram(name, family) => &mut counters,
                 _ => panic!("a number outside its family {family:?}: {line}"),
             };
             assert!(samples.insert(sample.to_owned(), value).is_none(), "twice: {line}");
         }
     }
     (counters, gauges)
+}
+
+/// A whole number, or one with six decimals, which is taken in millionths.
+fn number(text: &str) -> Option<u64> {
+    match text.split_once('.') {
+        None => text.parse().ok(),
+        Some((whole, decimals)) if decimals.len() == 6 => format!("{whole}{decimals}").parse().ok(),
+        Some(_) => None,
+    }
+}
+
+fn is_of_histogram(name: &str, family: &str) -> bool {
+    name.strip_prefix(family).is_some_and(|rest| matches!(rest, "_bucket" | "_sum" | "_count"))
 }
 
 fn is_name(name: &str) -> bool {
@@ -70,7 +84,8 @@ mod tests {
             ("a 1\n".to_owned(), "outside"),
             ("# TYPE a gauge\na 1\n".to_owned(), "without its help"),
             (format!("{head}a 1"), "ended too"),
-            (format!("{head}a one\n"), "whole number"),
+            (format!("{head}a one\n"), "not a number"),
+            (format!("{head}a 1.5\n"), "not a number"),
             (format!("{head}b 1\n"), "outside"),
             (format!("{head}a 1\na 2\n"), "twice"),
             (format!("{head}a 1\n{head}"), "two places"),
