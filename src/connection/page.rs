@@ -55,6 +55,10 @@ impl Connection {
             if page == Page::Index {
                 head = head.field("Content-Security-Policy", CONTENT_SECURITY_POLICY);
             }
+            // Any page may have the client; what it may do with it is up to the origins' rule.
+            if matches!(page, Page::Client | Page::ClientShare) {
+                head = head.field("Access-Control-Allow-Origin", "*");
+            }
             head.field_integer("Content-Length", body.len() as u64).end();
         });
         if !exchange.head_only {

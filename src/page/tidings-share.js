@@ -1,24 +1,28 @@
 // Tabs of one page share one connection: the part of the browser client that `share: true` loads.
 //
-// The tabs that ask the same server by the same `via` are a group. Whoever holds the group's Web Lock
-// leads: it has the connection, for the topics of all, and passes on what it hears on a
-// BroadcastChannel. When its tab is closed, or dies, the browser gives the lock to another one; a tab
-// that is frozen, and does not answer, has it taken away.
+// The tabs that ask the same server by the same `via` are a group. Whoever holds the group's Web
+// Lock leads: it has the connection, for the topics of all, and passes on what it hears on a
+// BroadcastChannel. When its tab is closed, or dies, the browser gives the lock to another one; from
+// a tab that is frozen, and does not answer, it is taken away.
 //
-// What is passed on are segments: a message, or a gap, with the position in its topic `from` which it
-// leads and the one `to` which it leads. They are laid like dominoes: a tab takes a segment that begins
-// where it stands, and no other. A tab that is not where the leader is (it joined, it was frozen, the
-// leader changed) asks the server by itself, with short polls from its own position, until its
-// position is the leader's or a segment fits. So nothing that goes wrong between tabs can make one
-// of them miss a message, or hear it twice, or out of order; it can only cost requests.
+// What is passed on are segments: a message or a gap, with the position in its topic `from` which
+// it leads and the one `to` which it leads. They are laid like dominoes: a tab takes a segment that
+// begins where it stands, and no other. A tab that is not where the leader is (it joined, it was
+// frozen, the leader changed) asks the server by itself, with short polls from its own position,
+// until its position is the leader's or a segment fits. So whatever goes wrong between tabs, none of
+// them misses a message, or hears it twice, or out of order; it only costs requests.
 
 const TICK_MS = 2000;
-const QUIET_MS_MAX = 3000; // A leader that is silent for so long is asked, and answers by the next tick.
+const QUIET_MS_MAX = 3000; // A silent leader is asked, and has to answer by the next tick.
 const ROLL_CALL_TICKS = 15; // Tabs that died are forgotten by the second roll-call that they miss.
 const GATHER_MS = 50; // Tabs that are opened together are one change of the connection.
 const POLL_MS_MAX = 15_000;
 const BEHIND_MS_MIN = 250; // The leader may be where we are in a moment.
 const BEHIND_MS_MAX = 4000;
+
+const EVENTS = [
+  [globalThis, 'pagehide'], [globalThis, 'pageshow'], [globalThis.document, 'visibilitychange'],
+];
 
 const groups = new Map(); // of this tab, by name
 
@@ -50,12 +54,12 @@ export class Member {
     this.#tally = tally;
     this.#address = core.topicAddress(names, options.url);
     this.#position = new core.Position(names, options.after, options.last);
-    for (const [target, type] of [
-      [globalThis, 'pagehide'], [globalThis, 'pageshow'],
-      [globalThis.document, 'visibilitychange'],
-    ]) target?.addEventListener(type, this);
-    this.#join();
-    this.handleEvent({});
+  }
+
+  start() {
+    for (const [target, type] of EVENTS) target?.addEventListener(type, this);
+    if (this.#isHidden) this.#tell('paused');
+    else this.#join();
   }
 
   get cursor() { return this.#position.text; }
@@ -76,21 +80,23 @@ export class Member {
 
   #end() {
     this.#leave();
-    globalThis.document?.removeEventListener('visibilitychange', this);
-    for (const type of ['pagehide', 'pageshow']) globalThis.removeEventListener(type, this);
+    for (const [target, type] of EVENTS) target?.removeEventListener(type, this);
   }
 
   handleEvent({ type }) {
     if (type === 'pagehide' || type === 'pageshow') this.#isUnloaded = type === 'pagehide';
-    const isHidden = this.#isUnloaded
-      || Boolean(this.#options.pauseWhenHidden && globalThis.document?.hidden);
-    if (isHidden === (this.#group === undefined)) return;
-    if (isHidden) {
+    if (this.#isHidden === (this.#group === undefined)) return;
+    if (this.#isHidden) {
       this.#leave();
       this.#tell('paused');
     } else {
       this.#join();
     }
+  }
+
+  get #isHidden() {
+    const { pauseWhenHidden } = this.#options;
+    return this.#isUnloaded || Boolean(pauseWhenHidden && globalThis.document?.hidden);
   }
 
   #join() {
@@ -142,7 +148,8 @@ export class Member {
   }
 
   get #isInStep() {
-    return this.positions.length > 0 && this.#names.every((name) => this.#position.get(name) === this.#group.at.get(name));
+    const { positions } = this;
+    return positions.length > 0 && positions.every(([name, at]) => at === this.#group.at.get(name));
   }
 
   // Sees to it that a member that is out of step asks the server, if it still is in a moment.
@@ -264,10 +271,11 @@ class Group {
   // Waits for the lock, and leads while it has it.
   #ask(options) {
     if (!options.steal) options = { signal: this.#end.signal };
-    navigator.locks.request(this.#name, options, () => this.#lead()).catch(() => {
-      this.#stop(); // It was taken away.
+    navigator.locks.request(this.#name, options, () => this.#lead()).catch(({ name }) => {
+      this.#stop(); // It was taken away,
+      if (name !== 'AbortError') this.#dissolve(); // or there are none for this kind of page.
       // Whoever took it from another one is still in the queue, too.
-      if (!options.steal && !this.#end.signal.aborted) this.#ask({});
+      else if (!options.steal && !this.#end.signal.aborted) this.#ask({});
     });
   }
 
@@ -339,8 +347,13 @@ class Group {
       this.at.set(word.topic, word.to);
       members.forEach((member) => member.hear(word));
     } else if (word.type === 'refused') {
-      members.forEach((member) => member.goAlone()); // Each hears for itself what is wrong.
+      this.#dissolve();
     }
+  }
+
+  // Each member has a connection of its own from now on, and hears for itself what is wrong.
+  #dissolve() {
+    [...this.members.keys()].forEach((member) => member.goAlone());
   }
 }
 

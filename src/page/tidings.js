@@ -15,7 +15,7 @@ const WIRES = { websocket, sse, ndjson, 'long-poll': longPoll, poll };
 const AUTO = ['websocket', 'sse', 'long-poll', 'poll'];
 const OPEN_MS_MAX = 3000; // A wire that has said nothing by then does not get through; or all are
 // slow here: when none did, each has twice the time, and then four times.
-const SILENCE_MS_MAX = 75_000; // Several heartbeats [9.4], and more than a hidden tab's timers take.
+const SILENCE_MS_MAX = 75_000; // Several heartbeats [9.4], and more than a hidden tab's minute.
 const STEADY_MS = 10_000; // A connection that held this long ends a series of failures.
 const STRIKES_MAX = 3; // So often may a wire fail that has worked, until another one is tried.
 const REST_MS_MIN = 60_000; // A wire that failed where another one worked is left alone for this
@@ -50,10 +50,10 @@ function subscribe(topics, options = {}) {
 
 // The wires to try, from the best on; it throws if there is none.
 function wires(via = 'auto') {
-  if (via !== 'auto' && !Object.hasOwn(WIRES, via)) throw new TypeError(`there is no wire "${via}"`);
+  if (via !== 'auto' && !Object.hasOwn(WIRES, via)) throw new TypeError(`no wire "${via}"`);
   const here = (via === 'auto' ? AUTO : [via])
     .filter((via) => via !== 'websocket' || globalThis.WebSocket);
-  if (here.length === 0) throw new TypeError(`there is no "${via}" here`);
+  if (here.length === 0) throw new TypeError('there is no WebSocket here');
   return here;
 }
 
@@ -114,7 +114,8 @@ class Subscription {
 
   // A page that was left may be kept, to be shown again, only if it has no connections.
   get #isHidden() {
-    return this.#isUnloaded || Boolean(this.#options.pauseWhenHidden && globalThis.document?.hidden);
+    const { pauseWhenHidden } = this.#options;
+    return this.#isUnloaded || Boolean(pauseWhenHidden && globalThis.document?.hidden);
   }
 
   #close(error) {
@@ -158,7 +159,7 @@ class Subscription {
     let tickedAt = performance.now();
     const watch = setInterval(() => {
       const now = performance.now();
-      const slept = now - tickedAt > STEADY_MS; // The machine or the tab: it is not the wire's fault.
+      const slept = now - tickedAt > STEADY_MS; // The machine or the tab: not the wire's fault.
       tickedAt = now;
       const openMsMax = OPEN_MS_MAX * 2 ** Math.min(this.#failures, 2);
       if (now - link.heardAt > (link.openedAt === undefined ? openMsMax : SILENCE_MS_MAX)) {
@@ -289,11 +290,11 @@ class SharedSubscription {
       },
     };
     signal?.addEventListener('abort', end, { signal: ended.signal });
-    import(new URL('tidings-share.js', home)).then(
-      ({ Member }) => ended.signal.aborted
-        || (this.#carrier = new Member(names, ownOptions, CORE, this, goAlone)),
-      () => ended.signal.aborted || goAlone('latest'),
-    );
+    import(new URL('tidings-share.js', home)).then(({ Member }) => {
+      if (ended.signal.aborted) return;
+      const member = new Member(names, ownOptions, CORE, this, goAlone);
+      (this.#carrier = member).start();
+    }).catch(() => ended.signal.aborted || goAlone('latest'));
     if (signal?.aborted) queueMicrotask(end);
   }
 

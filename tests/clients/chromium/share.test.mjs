@@ -120,7 +120,7 @@ for (const end of ['is closed', 'crashes', 'closes its subscription']) {
   });
 }
 
-test('a leading tab that is frozen is replaced, and has missed nothing when it goes on', async (t) => {
+test('a leading tab that freezes is replaced, and misses nothing when it goes on', async (t) => {
   const topic = newTopic();
   const tabs = await open(t, 3, server.base, topic);
   const [leader, ...others] = tabs;

@@ -1,9 +1,12 @@
-// `/tidings.js` in the browser that it is for: its network, its tabs, its proxies, its classic script.
+// `/tidings.js` in a browser: its network, its tabs, what is in between, the classic script.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { Front } from '../front.mjs';
-import { CuttingProxy, newTopic, numbers, publish, publishAll, Server } from '../harness.mjs';
+import {
+  CuttingProxy, newTopic, numbers, publish, publishAll, Server, within,
+} from '../harness.mjs';
 import { Browser } from './browser.mjs';
 import { Tab } from './tab.mjs';
 
@@ -139,10 +142,28 @@ test('a page that was left and is shown again goes on where it was', async (t) =
   assert.deepEqual(await tab.texts(1), ['meanwhile']);
 });
 
-test('a refused foreign origin is told, and an allowed one may publish and subscribe', async (t) => {
+test('a page of another origin imports the client, and it asks where it came from', async (t) => {
   const open = await Server.for(t, '--allow-origin', server.base);
   const topic = newTopic();
-  const tab = await Tab.open(await browser.context(t), server.base, topic, { url: `${open.base}/` });
+  const tab = await Tab.blank(await browser.context(t), server.base);
+  const heard = tab.page.evaluate(async ([url, topic]) => {
+    const { publish, subscribe } = await import(url);
+    return new Promise((resolve) => {
+      subscribe(topic, {
+        share: true,
+        onMessage: ({ data }) => resolve(data),
+        onState: (state) => state === 'open' && publish(topic, 'across'),
+      });
+    });
+  }, [`${open.base}/tidings.js`, topic]);
+  assert.equal(await within(heard, 'the message'), 'across');
+});
+
+test('the `url` of another server that lets this origin in is followed', async (t) => {
+  const open = await Server.for(t, '--allow-origin', server.base);
+  const topic = newTopic();
+  const context = await browser.context(t);
+  const tab = await Tab.open(context, server.base, topic, { url: `${open.base}/` });
   await tab.reached('open');
   const id = await tab.page.evaluate(
     ([topic, url]) => window.tidings.publish(topic, 'across', { url }),
@@ -150,6 +171,25 @@ test('a refused foreign origin is told, and an allowed one may publish and subsc
   );
   assert.deepEqual(await tab.texts(1), ['across']);
   assert.equal(await tab.property('cursor'), id);
+});
+
+test('the examples of docs/clients.md run as they stand', async (t) => {
+  const own = await Server.for(t);
+  const text = readFileSync(new URL('../../../docs/clients.md', import.meta.url), 'utf8');
+  const [section] = /^## tidings\.js\n.*?(?=^## )/ms.exec(text);
+  const examples = [...section.matchAll(/^```js\n(.*?)^```$/gms)]
+    .map(([, example]) => example.replaceAll('http://127.0.0.1:8080', own.base));
+  assert.equal(examples.length, 3);
+  const expected = [/^hello$/, /^open websocket /, /^\S+-1 hello$/];
+  for (const [index, example] of examples.entries()) {
+    const { page } = await Tab.blank(await browser.context(t), own.base);
+    const said = page.waitForEvent('console', (line) => expected[index].test(line.text()));
+    await page.evaluate(
+      (example) => import(URL.createObjectURL(new Blob([example], { type: 'text/javascript' }))),
+      example,
+    );
+    await said;
+  }
 });
 
 test('TidingsEventSource says what the browser\'s own says', async (t) => {

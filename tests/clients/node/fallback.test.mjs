@@ -56,7 +56,7 @@ test('an event stream, where handshakes are not understood', async (t) => {
   assert.equal((await works(t, front)).via, 'sse');
 });
 
-test('an event stream, where handshakes are never answered, and at once the next time', async (t) => {
+test('an event stream, where handshakes are swallowed, and at once the next time', async (t) => {
   const front = await Front.for(t, server.base, { upgrades: 'swallow' });
   assert.equal((await works(t, front)).via, 'sse');
   assert.equal(front.requests.filter((request) => request.endsWith('upgrade')).length, 1);

@@ -59,7 +59,7 @@ test('`last` begins so many messages before the head', async (t) => {
 
 for (const via of ALL) {
   describe(via, () => {
-    test('what is published behind the opening is heard once, however often it is cut', async (t) => {
+    test('what is published is heard once, however often it is cut', async (t) => {
       const proxy = await CuttingProxy.for(t, server.base);
       const topic = newTopic();
       const follower = Follower.on(t, client, proxy.base, topic, { via });

@@ -24,7 +24,9 @@ const news: Subscription = subscribe<{ n: number }>(['a', 'b'], {
   via: 'long-poll', after: 'earliest', last: 3, url: new URL('http://localhost/'),
   onMessage: (message: Message<{ n: number }>) => message.data.n.toFixed() + message.event,
   onGap: ({ topic, count }: Gap) => [topic, count?.toFixed()],
-  onState: (state: State, { via, retryMs, error }) => [state, via, retryMs?.toFixed(), error?.status],
+  onState: (state: State, { via, retryMs, error }) => [
+    state, via, retryMs?.toFixed(), error?.status,
+  ],
   pauseWhenHidden: true, signal: new AbortController().signal,
 });
 const via: Wire = news.via;
@@ -76,7 +78,8 @@ test('the types name what the client has', async (t) => {
   const server = await Server.for(t);
   const types = await (await fetch(`${server.base}/tidings.d.ts`)).text();
   const client = await load(server.base);
-  const exported = [...types.matchAll(/^export (?:class|function) (\w+)/gm)].map(([, name]) => name);
+  const exported = [...types.matchAll(/^export (?:class|function) (\w+)/gm)]
+    .map(([, name]) => name);
   assert.deepEqual(exported.sort(), Object.keys(client).sort());
   const members = (name) => new Set(
     [...new RegExp(`^export interface ${name} {\n(.*?)^}`, 'ms').exec(types)[1]
