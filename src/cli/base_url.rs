@@ -55,6 +55,11 @@ impl BaseUrl {
         (&self.host, self.port)
     }
 
+    /// The request target of a resource of the server's own; `path` begins with a slash.
+    pub(crate) fn resource(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
     /// The request target of some topics (none: `/topics`); `query` may be empty.
     pub(crate) fn target(&self, topics: &[String], query: &[(&str, String)]) -> String {
         let mut target = format!("{}/topics", self.prefix);

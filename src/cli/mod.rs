@@ -1,4 +1,5 @@
-//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings bench`, `tidings config`.
+//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings health`, `tidings bench`,
+//! `tidings config`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+mod activation;
 mod base_url;
 pub mod bench;
 mod coming_back;
@@ -23,6 +25,7 @@ pub mod config;
 mod event_stream;
 #[cfg(any(test, fuzzing))]
 pub use self::event_stream::fuzz::fuzz_event_stream;
+pub mod health;
 mod http;
 mod http_body;
 mod lines;
@@ -33,6 +36,7 @@ mod publish_lines;
 #[cfg(test)]
 mod scripted;
 pub mod serve;
+mod service;
 mod settings;
 pub mod subscribe;
 
@@ -67,6 +71,8 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Wait on topics and print what is published to them
     Subscribe(subscribe::SubscribeArguments),
+    /// Ask a server whether it is well
+    Health(health::HealthArguments),
     /// Measure this server, or another one
     Bench(bench::BenchArguments),
     /// Show and check the server's settings
@@ -87,6 +93,7 @@ pub fn run() -> ExitCode {
         None | Some(Command::Serve(_)) => serve::run(&Invocation::of_process(innermost(&matches))),
         Some(Command::Publish(arguments)) => publish::run(&arguments),
         Some(Command::Subscribe(arguments)) => subscribe::run(&arguments),
+        Some(Command::Health(arguments)) => health::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
         Some(Command::Config(ConfigCommand::Reference)) => print(settings::reference()),
         Some(Command::Config(command)) => {
