@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import {
-  CuttingProxy, headCursor, newTopic, numbers, publish, publishAll, Server,
+  CuttingProxy, headCursor, newTopic, numbers, publish, publishAll, Server, within,
 } from '../harness.mjs';
 import { Browser } from './browser.mjs';
 import { Tab } from './tab.mjs';
@@ -89,6 +89,12 @@ test('tabs with different topics have one connection for all of them', async (t)
   const [first] = await open(t, 1, own.base, [a, b]);
   const second = await Tab.open(first.page.context(), own.base, [b, c], { share: true });
   await second.reached('open');
+  // The leader's connection has the new topic as soon as it has heard of it.
+  const listened = async () => {
+    const { topics } = await (await fetch(`${own.base}/topics`)).json();
+    return topics.map(({ subscribers }) => subscribers.websocket).join();
+  };
+  await within((async () => { while ((await listened()) !== '1,1,1'); })(), 'all are subscribed');
   for (const round of numbers(5)) {
     for (const [name, topic] of Object.entries({ a, b, c })) {
       await publish(own.base, topic, `${name}${round}`);
@@ -99,6 +105,17 @@ test('tabs with different topics have one connection for all of them', async (t)
   assert.deepEqual(texts, [of('a', 'b'), of('b', 'c')]);
   assert.equal(await subscriptions(own, 'websocket'), 1);
   assert.equal(await second.property('cursor'), await headCursor(own.base, [b, c]));
+});
+
+test('a tab whose last subscription is closed keeps nothing', async (t) => {
+  const [tab] = await open(t, 1, server.base, newTopic());
+  const locks = () => tab.page.evaluate(async () => {
+    const { held, pending } = await navigator.locks.query();
+    return held.length + pending.length;
+  });
+  assert.equal(await locks(), 1);
+  await tab.page.evaluate(() => window.subscription.close());
+  await within((async () => { while ((await locks()) > 0); })(), 'the lock is given back');
 });
 
 for (const end of ['is closed', 'crashes', 'closes its subscription']) {
