@@ -26,6 +26,7 @@ mod browser_client;
 mod command;
 mod context;
 mod ending;
+mod files;
 mod frames;
 mod operator;
 mod page;

@@ -8,6 +8,7 @@ use crate::wire::http1::{
 use crate::wire::websocket::{accept_key, check_version, offers_subprotocol};
 
 use super::admission::admit;
+use super::files::{self, File};
 use super::operator::{self, Inquiry};
 use super::problem::{Hint, Problem};
 
@@ -143,26 +144,14 @@ pub(super) enum Page {
     Health,
     /// `/readyz`
     Ready,
-    /// `/`
-    Index,
-    /// `/page.js`
-    Script,
-    /// `/page.css`
-    Style,
-    /// `/tidings.js`
-    Client,
-    /// `/tidings.classic.js`
-    ClassicClient,
-    /// `/tidings-share.js`
-    ClientShare,
-    /// `/tidings.d.ts`
-    ClientTypes,
+    /// A file that is part of the server.
+    File(&'static File),
 }
 
 impl Page {
     /// Whether it is part of the page that shows the server at work.
     const fn is_show(self) -> bool {
-        matches!(self, Self::Index | Self::Script | Self::Style)
+        matches!(self, Self::File(file) if file.of_the_page)
     }
 }
 
@@ -213,19 +202,15 @@ pub(super) fn route(
         "/topics" => return topics_route(head, config),
         "/healthz" => Page::Health,
         "/readyz" => Page::Ready,
-        "/" => Page::Index,
-        "/page.js" => Page::Script,
-        "/page.css" => Page::Style,
-        "/tidings.js" => Page::Client,
-        "/tidings.classic.js" => Page::ClassicClient,
-        "/tidings-share.js" => Page::ClientShare,
-        "/tidings.d.ts" => Page::ClientTypes,
-        _ => {
-            return Err(Problem::new(
-                Status::NOT_FOUND,
-                "There is nothing here. Topics are at /topics/NAME, see docs/protocol.md.",
-            ));
-        }
+        path => match files::find(path) {
+            Some(file) => Page::File(file),
+            None => {
+                return Err(Problem::new(
+                    Status::NOT_FOUND,
+                    "There is nothing here. Topics are at /topics/NAME, see docs/protocol.md.",
+                ));
+            }
+        },
     };
     if page.is_show() && !config.page {
         return Err(NO_PAGE);
