@@ -27,6 +27,7 @@ mod command;
 mod context;
 mod ending;
 mod explain;
+mod files;
 mod frames;
 mod operator;
 mod page;

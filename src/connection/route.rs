@@ -9,6 +9,7 @@ use crate::wire::http1::{
 use crate::wire::websocket::{accept_key, check_version, offers_subprotocol};
 
 use super::admission::admit;
+use super::files::{self, File};
 use super::operator::{self, Inquiry};
 use super::problem::Problem;
 
@@ -148,24 +149,14 @@ pub(super) enum Page {
     Ready,
     /// `/errors`
     Errors,
-    /// `/`
-    Index,
-    /// `/page.js`
-    Script,
-    /// `/page.css`
-    Style,
-    /// `/tidings.js`
-    Client,
-    /// `/tidings.classic.js`
-    ClassicClient,
-    /// `/tidings.d.ts`
-    ClientTypes,
+    /// A file that is part of the server.
+    File(&'static File),
 }
 
 impl Page {
     /// Whether it is part of the page that shows the server at work.
     const fn is_show(self) -> bool {
-        matches!(self, Self::Index | Self::Script | Self::Style)
+        matches!(self, Self::File(file) if file.of_the_page)
     }
 }
 
@@ -217,18 +208,15 @@ pub(super) fn route(
         "/healthz" => Page::Health,
         "/readyz" => Page::Ready,
         "/errors" => Page::Errors,
-        "/" => Page::Index,
-        "/page.js" => Page::Script,
-        "/page.css" => Page::Style,
-        "/tidings.js" => Page::Client,
-        "/tidings.classic.js" => Page::ClassicClient,
-        "/tidings.d.ts" => Page::ClientTypes,
-        _ => {
-            return Err(Problem::new(
-                ProblemKind::NoSuchResource,
-                "There is nothing at the path of the request. Topics are at /topics/NAME.",
-            ));
-        }
+        path => match files::find(path) {
+            Some(file) => Page::File(file),
+            None => {
+                return Err(Problem::new(
+                    ProblemKind::NoSuchResource,
+                    "There is nothing at the path of the request. Topics are at /topics/NAME.",
+                ));
+            }
+        },
     };
     if page.is_show() && !config.page {
         return Err(NO_PAGE);
