@@ -71,15 +71,15 @@ impl Drop for Manager {
     }
 }
 
-/// The command for a server that is handed these sockets over, from descriptor 3 on.
-fn activated(sockets: [OwnedFd; 2], flags: &[&str]) -> Command {
+/// The command for a server that is handed these sockets over, from descriptor 3 on, under `names`.
+fn activated(sockets: [OwnedFd; 2], names: &str, flags: &[&str]) -> Command {
     let run = "exec 3<&0 4<&1 </dev/null >/dev/null; \
-               export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:web; exec \"$0\" \"$@\"";
+               export LISTEN_PID=$$ LISTEN_FDS=2; exec \"$0\" \"$@\"";
     let mut command = Command::new("/bin/sh");
     let [first, second] = sockets;
     command
         .env_clear()
-        .env("RUST_LOG", "info")
+        .envs([("RUST_LOG", "info"), ("LISTEN_FDNAMES", names)])
         .args(["-c", run, env!("CARGO_BIN_EXE_tidings"), "serve", "--workers", "4"])
         .args(flags)
         .stdin(Stdio::from(first))
@@ -102,7 +102,7 @@ impl Sockets {
 
     fn start(&self, flags: &[&str]) -> Server {
         let sockets = [0, 1].map(|number| self.0[number].try_clone().unwrap().into());
-        Server::started(activated(sockets, flags).spawn().unwrap())
+        Server::started(activated(sockets, "web:web", flags).spawn().unwrap())
     }
 }
 
@@ -179,6 +179,22 @@ fn sockets_that_are_handed_over_are_what_is_listened_on() {
 }
 
 #[test]
+fn a_socket_named_admin_is_the_operators_and_stays_so_over_a_reload() {
+    let sockets = Sockets::listen();
+    let both = [0, 1].map(|number| sockets.0[number].try_clone().unwrap().into());
+    let mut command = activated(both, "admin:web", &[]);
+    let server = Server::started(command.spawn().unwrap());
+    assert_eq!(server.address(), sockets.address(1));
+    for _ in 0..3 {
+        assert_eq!(server.get("/metrics").status, 403, "loopback, but not the operator's");
+        let mut operator = support::Client::connect(sockets.address(0));
+        assert_eq!(operator.request("GET", "/metrics", &[], b"").status, 200);
+        server.signal("-HUP");
+        server.await_log("reload:");
+    }
+}
+
+#[test]
 fn sockets_for_another_process_are_left_alone() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
     command
@@ -193,7 +209,7 @@ fn sockets_for_another_process_are_left_alone() {
 #[test]
 fn what_is_handed_over_and_is_no_listener_refuses_to_start() {
     let file = || OwnedFd::from(File::open("/dev/null").unwrap());
-    let output = activated([file(), file()], &[]).output().unwrap();
+    let output = activated([file(), file()], "web:web", &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("cannot take over the service manager's sockets: web"), "{said}");

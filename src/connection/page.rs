@@ -41,6 +41,7 @@ impl Connection {
             }
             Page::Client => (Status::OK, SCRIPT, browser_client::MODULE),
             Page::ClassicClient => (Status::OK, SCRIPT, browser_client::CLASSIC),
+            Page::ClientShare => (Status::OK, SCRIPT, browser_client::SHARE),
             Page::ClientTypes => {
                 (Status::OK, "application/typescript; charset=utf-8", browser_client::TYPES)
             }
@@ -53,6 +54,10 @@ impl Connection {
                 .field("X-Content-Type-Options", "nosniff");
             if page == Page::Index {
                 head = head.field("Content-Security-Policy", CONTENT_SECURITY_POLICY);
+            }
+            // Any page may have the client; what it may do with it is up to the origins' rule.
+            if matches!(page, Page::Client | Page::ClientShare) {
+                head = head.field("Access-Control-Allow-Origin", "*");
             }
             head.field_integer("Content-Length", body.len() as u64).end();
         });

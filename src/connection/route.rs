@@ -153,6 +153,8 @@ pub(super) enum Page {
     Client,
     /// `/tidings.classic.js`
     ClassicClient,
+    /// `/tidings-share.js`
+    ClientShare,
     /// `/tidings.d.ts`
     ClientTypes,
 }
@@ -216,6 +218,7 @@ pub(super) fn route(
         "/page.css" => Page::Style,
         "/tidings.js" => Page::Client,
         "/tidings.classic.js" => Page::ClassicClient,
+        "/tidings-share.js" => Page::ClientShare,
         "/tidings.d.ts" => Page::ClientTypes,
         _ => {
             return Err(Problem::new(

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 10] = [
     ("/healthz", "text/plain"),
     ("/readyz", "text/plain"),
     ("/metrics", "text/plain; version=0.0.4"),
@@ -11,6 +11,7 @@ const PAGES: [(&str, &str); 9] = [
     ("/page.css", "text/css"),
     ("/tidings.js", "text/javascript"),
     ("/tidings.classic.js", "text/javascript"),
+    ("/tidings-share.js", "text/javascript"),
     ("/tidings.d.ts", "application/typescript"),
 ];
 

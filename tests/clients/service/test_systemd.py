@@ -15,7 +15,7 @@ import pytest
 from harness import DEADLINE, REPOSITORY, Deadline, Server, binary, get
 
 DEPLOY = REPOSITORY / "docs/deploy"
-UNITS = ["tidings.service", "tidings.socket"]
+UNITS = ["tidings.service", "tidings.socket", "tidings-admin.socket"]
 # Of 10, which is no protection at all. What is left is the network, and what every service has.
 EXPOSURE_MAX = 1.5
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
