@@ -23,7 +23,7 @@ const fn client(path: &'static str, content_type: &'static str, text: &'static s
     File { path, content_type, text, of_the_page: false }
 }
 
-static FILES: [File; 16] = [
+static FILES: [File; 17] = [
     page("/", "text/html; charset=utf-8", include_str!("../page/index.html")),
     page("/page.css", "text/css; charset=utf-8", include_str!("../page/page.css")),
     page("/page.js", SCRIPT, include_str!("../page/page.js")),
@@ -39,6 +39,7 @@ static FILES: [File; 16] = [
     page("/page/job.js", SCRIPT, include_str!("../page/job.js")),
     client("/tidings.js", SCRIPT, browser_client::MODULE),
     client("/tidings.classic.js", SCRIPT, browser_client::CLASSIC),
+    client("/tidings-share.js", SCRIPT, browser_client::SHARE),
     client("/tidings.d.ts", "application/typescript; charset=utf-8", browser_client::TYPES),
 ];
 

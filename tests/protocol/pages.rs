@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const PAGES: [(&str, &str); 19] = [
+const PAGES: [(&str, &str); 20] = [
     ("/healthz", "text/plain"),
     ("/readyz", "text/plain"),
     ("/metrics", "text/plain; version=0.0.4"),
@@ -21,6 +21,7 @@ const PAGES: [(&str, &str); 19] = [
     ("/page/job.js", "text/javascript"),
     ("/tidings.js", "text/javascript"),
     ("/tidings.classic.js", "text/javascript"),
+    ("/tidings-share.js", "text/javascript"),
     ("/tidings.d.ts", "application/typescript"),
 ];
 
