@@ -330,7 +330,7 @@ impl Worker {
             }
             let value = match wanted.order {
                 TopicOrder::Subscribers => sight.subscribers,
-                _ if !sight.is_owned => continue,
+                _ if sight.begun_s.is_none() => continue,
                 TopicOrder::Recent => sight.log.appended_since(since),
                 TopicOrder::Bytes => sight.log.bytes() as u64,
                 TopicOrder::Name | TopicOrder::Lag => 0,
@@ -412,14 +412,14 @@ impl Worker {
     fn figures(&self, sight: &crate::hub::Sight<'_>) -> Figures {
         let (now, log) = (self.now.instant, sight.log);
         let reach = log.reach();
-        let owned = sight.is_owned.then(|| Owned {
+        let owned = sight.begun_s.map(|begun_s| Owned {
             epoch: reach.epoch,
             first: log.first_seq(),
             next: reach.next_seq,
             messages: log.len(),
             bytes: log.bytes(),
             recent: log.appended_since(now - RECENT_MS),
-            age_s: (now.as_ms() / 1_000).saturating_sub(u64::from(sight.begun_s)),
+            age_s: (now.as_ms() / 1_000).saturating_sub(u64::from(begun_s)),
             idle_ms: log.newest_at().map(|newest| now.since(newest)),
         });
         let is_live = matches!(self.hub.view(sight.id), View::Live(_));
