@@ -55,6 +55,11 @@ impl BaseUrl {
         (&self.host, self.port)
     }
 
+    /// The request target of another resource, such as `/metrics`.
+    pub(crate) fn resource(&self, path_and_query: &str) -> String {
+        format!("{}{path_and_query}", self.prefix)
+    }
+
     /// The request target of some topics (none: `/topics`); `query` may be empty.
     pub(crate) fn target(&self, topics: &[String], query: &[(&str, String)]) -> String {
         let mut target = format!("{}/topics", self.prefix);

@@ -1,4 +1,4 @@
-//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings bench`, `tidings config`.
+//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings bench`, `tidings top`, `tidings config`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -33,6 +33,7 @@ mod scripted;
 pub mod serve;
 mod settings;
 pub mod subscribe;
+pub mod top;
 
 use self::settings::Invocation;
 
@@ -66,6 +67,8 @@ enum Command {
     Subscribe(subscribe::SubscribeArguments),
     /// Measure this server, or another one
     Bench(bench::BenchArguments),
+    /// Watch a server at work: connections, rates, the hottest topics, the slowest subscribers
+    Top(top::TopArguments),
     /// Show and check the server's settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
         Some(Command::Publish(arguments)) => publish::run(&arguments),
         Some(Command::Subscribe(arguments)) => subscribe::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
+        Some(Command::Top(arguments)) => top::run(&arguments),
         Some(Command::Config(command)) => {
             config::run(&command, &Invocation::of_process(innermost(&matches)))
         }
