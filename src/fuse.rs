@@ -1,4 +1,5 @@
-//! Panics on purpose: a test lights a fuse, and a worker panics at the place that the test has chosen.
+//! Panics on purpose: a test lights a fuse, and a worker panics, or stands still, at the place that the test
+//! has chosen.
 //!
 //! No flag lights one, and a fuse that cannot be lit costs a look at a `None`.
 
@@ -34,6 +35,8 @@ pub struct Fuse(Option<Arc<AtomicU32>>);
 
 /// The place is above these bits, how many passes are left is in them. 0: not lit.
 const PASSES: u32 = (1 << 24) - 1;
+/// Beside a place: who passes stands still there.
+const JAMS: u32 = 1 << 31;
 
 impl Fuse {
     /// A fuse that can be lit.
@@ -48,7 +51,14 @@ impl Fuse {
         }
     }
 
-    /// Nobody panics any more. Whether the fuse was still burning.
+    /// From now on, whoever passes `place` stands still there until the fuse is put out.
+    pub fn jam(&self, place: Place) {
+        if let Some(state) = &self.0 {
+            state.store(JAMS | Self::bits(place), Ordering::SeqCst);
+        }
+    }
+
+    /// Nobody panics any more, or stands still. Whether the fuse was still burning.
     pub fn put_out(&self) -> bool {
         self.0.as_ref().is_some_and(|state| state.swap(0, Ordering::SeqCst) != 0)
     }
@@ -67,6 +77,9 @@ impl Fuse {
 
     #[cold]
     fn burn(state: &AtomicU32, place: Place) {
+        while state.load(Ordering::SeqCst) == JAMS | Self::bits(place) {
+            std::hint::spin_loop();
+        }
         let burnt = state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |bits| {
             let is_lit_here = bits & !PASSES == Self::bits(place) && bits & PASSES > 0;
             is_lit_here.then(|| if bits & PASSES == 1 { 0 } else { bits - 1 })

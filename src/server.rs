@@ -4,14 +4,15 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, after, bounded, select};
 use fastrand::Rng;
 use mio::net::TcpStream;
 
 use crate::config::{Config, Entrance};
 use crate::limits::Limits;
-use crate::reactor::{Clock, EventLoop, MioSystem, Parcel, Post, Ring, bind, connect};
+use crate::reactor::{Clock, EventLoop, MioSystem, Parcel, Post, Ring, adopt, bind, connect};
 use crate::worker::Worker;
 
 /// A server whose threads run.
@@ -23,6 +24,22 @@ pub struct Server {
     workers: usize,
 }
 
+/// How long to wait for room in a mailbox before a worker is asked again for a sign of life.
+const PULSE_RETRY: Duration = Duration::from_millis(10);
+
+/// Where a server listens.
+#[derive(Debug, Default)]
+pub struct Listen {
+    /// Addresses to bind, for everybody.
+    pub public: Vec<SocketAddr>,
+    /// Addresses to bind, for the operator alone.
+    pub admin: Vec<SocketAddr>,
+    /// Sockets that listen already, for everybody.
+    pub public_sockets: Vec<TcpListener>,
+    /// Sockets that listen already, for the operator alone.
+    pub admin_sockets: Vec<TcpListener>,
+}
+
 /// How a worker's thread ended.
 type Ending = Result<(), String>;
 
@@ -31,6 +48,8 @@ type Ending = Result<(), String>;
 pub enum StartError {
     /// An address, of this flag, cannot be listened on.
     Bind(&'static str, SocketAddr, io::Error),
+    /// A socket that was handed over cannot be used.
+    HandedOver(io::Error),
     /// The operating system refused something else.
     System(io::Error),
 }
@@ -41,6 +60,9 @@ impl std::fmt::Display for StartError {
             Self::Bind(flag, address, error) => {
                 write!(formatter, "cannot listen on {address} ({flag}): {error}")
             }
+            Self::HandedOver(error) => {
+                write!(formatter, "cannot use a socket of the service manager's: {error}")
+            }
             Self::System(error) => write!(formatter, "cannot start: {error}"),
         }
     }
@@ -48,25 +70,44 @@ impl std::fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+impl Listen {
+    /// One address, for everybody.
+    pub fn on(address: SocketAddr) -> Self {
+        Self { public: vec![address], ..Self::default() }
+    }
+
+    fn has_admin(&self) -> bool {
+        !self.admin.is_empty() || !self.admin_sockets.is_empty()
+    }
+
+    /// Gives each worker its listeners, those for everybody first; returns the addresses of both kinds.
+    fn open(
+        self,
+        listeners: &mut [Vec<TcpListener>],
+        limits: &Limits,
+    ) -> Result<(Vec<SocketAddr>, Vec<SocketAddr>), StartError> {
+        let mut both = |flag, sockets, addresses: &[SocketAddr]| {
+            let mut all = adopt_all(sockets, listeners, limits).map_err(StartError::HandedOver)?;
+            all.extend(bind_all(flag, addresses, listeners, limits)?);
+            Ok(all)
+        };
+        let public = both("--listen", self.public_sockets, &self.public)?;
+        let admin = both("--admin-listen", self.admin_sockets, &self.admin)?;
+        Ok((public, admin))
+    }
+}
+
 impl Server {
-    /// Binds `listen`, and `admin_listen` for the operator, and starts the worker threads. `seed` makes
+    /// Takes over the listeners that are there, binds the others, and starts the worker threads. `seed` makes
     /// everything random that is not secret: epochs, jitter, and where topics live.
     ///
     /// # Errors
     /// When an address cannot be bound, or a thread or poll cannot be had.
-    pub fn start(
-        config: Config,
-        listen: &[SocketAddr],
-        admin_listen: &[SocketAddr],
-        seed: u64,
-    ) -> Result<Self, StartError> {
-        let has_admin = !admin_listen.is_empty();
-        let config = Arc::new(Config { has_admin, ..config });
-        let mut listeners: Vec<Vec<TcpListener>> =
-            (0..config.workers).map(|_| Vec::new()).collect();
-        let addresses = bind_all("--listen", listen, &mut listeners, &config.limits)?;
-        let admin_addresses =
-            bind_all("--admin-listen", admin_listen, &mut listeners, &config.limits)?;
+    pub fn start(config: Config, listen: Listen, seed: u64) -> Result<Self, StartError> {
+        let config = Arc::new(Config { has_admin: listen.has_admin(), ..config });
+        let mut listeners: Vec<Vec<TcpListener>> = Vec::new();
+        listeners.resize_with(config.workers, Vec::new);
+        let (addresses, admin_addresses) = listen.open(&mut listeners, &config.limits)?;
         let public = addresses.iter().map(|&address| Entrance::public(address));
         let entrances: Vec<Entrance> =
             public.chain(admin_addresses.iter().map(|_| Entrance::Admin)).collect();
@@ -127,6 +168,38 @@ impl Server {
         }
     }
 
+    /// Asks every worker for a sign of life; returns those that gave none within the time that it is given.
+    /// May be called from any thread.
+    pub fn pulse(&self) -> impl Fn(Duration) -> Vec<usize> + Send + 'static {
+        let post = self.post.clone();
+        move |patience| {
+            let mut silent: Vec<usize> = (0..post.workers()).collect();
+            let mut untold = silent.clone();
+            let (answer, answers) = bounded(silent.len());
+            let over = after(patience);
+            while !silent.is_empty() {
+                // Whose mailbox is full may be busy and well: it is told when there is room.
+                untold.retain(|&worker| {
+                    let told = post.send(worker, Parcel::Pulse(answer.clone())).is_ok();
+                    post.ring(worker);
+                    !told
+                });
+                select! {
+                    recv(answers) -> worker => silent.retain(|&one| Ok(one) != worker),
+                    recv(over) -> _ => break,
+                    default(PULSE_RETRY) => (),
+                }
+            }
+            silent
+        }
+    }
+
+    /// Counts the connections of all workers. May be called from any thread.
+    pub fn connections(&self) -> impl Fn() -> usize + Send + 'static {
+        let post = self.post.clone();
+        move || post.connections()
+    }
+
     /// Gives every worker another configuration, with as many workers. May be called from any thread, and more
     /// than once: each worker takes them in turn.
     pub fn reloader(&self) -> impl Fn(Config) + Send + 'static {
@@ -157,6 +230,22 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Gives every worker a descriptor of each socket; returns their addresses.
+fn adopt_all(
+    sockets: Vec<TcpListener>,
+    listeners: &mut [Vec<TcpListener>],
+    limits: &Limits,
+) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for socket in sockets {
+        addresses.push(adopt(&socket, limits)?);
+        for listeners in &mut *listeners {
+            listeners.push(socket.try_clone()?);
+        }
+    }
+    Ok(addresses)
 }
 
 /// Binds every address once for each worker; all of them share its port. Returns the addresses with their ports.

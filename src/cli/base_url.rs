@@ -55,9 +55,9 @@ impl BaseUrl {
         (&self.host, self.port)
     }
 
-    /// The request target of another resource, such as `/metrics`.
-    pub(crate) fn resource(&self, path_and_query: &str) -> String {
-        format!("{}{path_and_query}", self.prefix)
+    /// The request target of a resource of the server's own; `path` begins with a slash.
+    pub(crate) fn resource(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
     }
 
     /// The request target of some topics (none: `/topics`); `query` may be empty.

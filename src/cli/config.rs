@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::serve::{self, ServeArguments};
-use super::settings::{Complaints, Invocation, Settings, reference};
+use super::settings::{Complaints, Invocation, Settings};
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -32,12 +32,9 @@ pub enum ConfigCommand {
     Reference,
 }
 
-/// Runs one of them. 0 if the settings are good, 1 if not.
+/// Runs `check` or `print`. 0 if the settings are good, 1 if not.
 #[must_use]
 pub(crate) fn run(command: &ConfigCommand, invocation: &Invocation) -> ExitCode {
-    if matches!(command, ConfigCommand::Reference) {
-        return super::print(&reference());
-    }
     let settings = invocation.load().and_then(|settings| match serve::check(&settings) {
         Ok(()) => Ok(settings),
         Err(error) => Err(vec![error]),
@@ -49,11 +46,11 @@ pub(crate) fn run(command: &ConfigCommand, invocation: &Invocation) -> ExitCode 
         }
         Ok(settings) if matches!(command, ConfigCommand::Print(_)) => {
             tell(&settings.warnings);
-            super::print(&settings.to_toml())
+            super::print(settings.to_toml())
         }
         Ok(settings) => {
             tell(&settings.warnings);
-            super::print(&summary(&settings))
+            super::print(summary(&settings))
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings bench`, `tidings top`, `tidings config`.
+//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings health`, `tidings bench`,
+//! `tidings top`, `tidings config`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -15,26 +16,32 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+mod activation;
 mod base_url;
 pub mod bench;
 mod coming_back;
+pub mod completions;
 pub mod config;
 mod event_stream;
 #[cfg(any(test, fuzzing))]
 pub use self::event_stream::fuzz::fuzz_event_stream;
+pub mod health;
 mod http;
 mod http_body;
 mod lines;
 mod logging;
+pub mod manual;
 pub mod publish;
 mod publish_lines;
 #[cfg(test)]
 mod scripted;
 pub mod serve;
+mod service;
 mod settings;
 pub mod subscribe;
 pub mod top;
 
+use self::config::ConfigCommand;
 use self::settings::Invocation;
 
 const EXAMPLES: &str = "\
@@ -65,13 +72,19 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Wait on topics and print what is published to them
     Subscribe(subscribe::SubscribeArguments),
+    /// Ask a server whether it is well
+    Health(health::HealthArguments),
     /// Measure this server, or another one
     Bench(bench::BenchArguments),
     /// Watch a server at work: connections, rates, the hottest topics, the slowest subscribers
     Top(top::TopArguments),
     /// Show and check the server's settings
     #[command(subcommand)]
-    Config(config::ConfigCommand),
+    Config(ConfigCommand),
+    /// Print a shell's completions of this command
+    Completions(completions::CompletionsArguments),
+    /// Print a manual page, or write all of them
+    Man(manual::ManualArguments),
 }
 
 /// Runs the command that this process was started with; returns what it should exit with: 0 when
@@ -83,11 +96,15 @@ pub fn run() -> ExitCode {
         None | Some(Command::Serve(_)) => serve::run(&Invocation::of_process(innermost(&matches))),
         Some(Command::Publish(arguments)) => publish::run(&arguments),
         Some(Command::Subscribe(arguments)) => subscribe::run(&arguments),
+        Some(Command::Health(arguments)) => health::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
         Some(Command::Top(arguments)) => top::run(&arguments),
+        Some(Command::Config(ConfigCommand::Reference)) => print(settings::reference()),
         Some(Command::Config(command)) => {
             config::run(&command, &Invocation::of_process(innermost(&matches)))
         }
+        Some(Command::Completions(arguments)) => completions::run(&arguments, Arguments::command()),
+        Some(Command::Man(arguments)) => manual::run(&arguments, Arguments::command()),
     }
 }
 
@@ -111,9 +128,9 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
 }
 
 /// Prints the result of a command. 0 if it went out, or nobody wanted to read it to its end.
-fn print(text: &str) -> ExitCode {
+fn print(text: impl AsRef<[u8]>) -> ExitCode {
     let mut output = std::io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match output.write_all(text.as_ref()).and_then(|()| output.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             eprintln!("tidings: cannot write: {error}");
             ExitCode::FAILURE

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,13 +11,15 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::activation::{self, HandedOver};
 use super::config::tell;
 use super::logging::Log;
+use super::service;
 use super::settings::{Invocation, Reloader, Settings};
 use crate::config::{Config, Origins, TopicRules};
 use crate::fuse::Fuse;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, Budgets, Limits};
-use crate::server::Server;
+use crate::server::{Listen, Server};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,7 +43,7 @@ pub struct ServeArguments {
         env = "TIDINGS_LISTEN",
         value_name = "ADDRESS",
         value_delimiter = ',',
-        default_value = "127.0.0.1:8080"
+        default_value = LISTEN_DEFAULT
     )]
     listen: Vec<SocketAddr>,
     /// Address and port for the operator alone (/metrics, listings, health); may be given several times
@@ -92,6 +94,9 @@ const ADMIN_DESCRIPTORS_PER_WORKER: u64 = ADMIN_CONNECTIONS_MAX as u64;
 /// Characters of a panic's message that go into the log.
 const PANIC_CHARACTERS_MAX: usize = 300;
 
+/// What is listened on when nothing else is said.
+const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+
 /// What it exits with when a setting is wrong, as clap does for a flag.
 const EXIT_WRONG_SETTINGS: u8 = 2;
 
@@ -106,6 +111,8 @@ pub(crate) fn run(invocation: &Invocation) -> ExitCode {
             return ExitCode::from(EXIT_WRONG_SETTINGS);
         }
     };
+    // Before there is a thread that could open anything.
+    let handed_over = activation::take();
     let log = match Log::start() {
         Ok(log) => log,
         Err(error) => {
@@ -114,7 +121,7 @@ pub(crate) fn run(invocation: &Invocation) -> ExitCode {
         }
     };
     std::panic::set_hook(Box::new(log_panic));
-    let result = serve(invocation, settings, &log);
+    let result = handed_over.and_then(|handed_over| serve(invocation, settings, handed_over, &log));
     if let Err(message) = &result {
         error!("{message}");
     }
@@ -138,10 +145,14 @@ fn escape(message: &str) -> String {
     message.chars().take(PANIC_CHARACTERS_MAX).flat_map(char::escape_debug).collect()
 }
 
-fn serve(invocation: &Invocation, settings: Settings, log: &Log) -> Result<(), String> {
+fn serve(
+    invocation: &Invocation,
+    settings: Settings,
+    handed_over: HandedOver,
+    log: &Log,
+) -> Result<(), String> {
     settings.warnings.iter().for_each(|warning| warn!("{warning}"));
-    let arguments = &settings.arguments;
-    let (listen, admin_listen) = (arguments.listen.clone(), arguments.admin_listen.clone());
+    let listen = listen(&settings.arguments, handed_over);
     let descriptors = raise_descriptor_limit();
     let config = configure(&settings, descriptors)?;
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
@@ -149,8 +160,7 @@ fn serve(invocation: &Invocation, settings: Settings, log: &Log) -> Result<(), S
     // Registered first: a signal during the start is not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let seed = RandomState::new().build_hasher().finish();
-    let server = Server::start(config.clone(), &listen, &admin_listen, seed)
-        .map_err(|error| error.to_string())?;
+    let server = Server::start(config.clone(), listen, seed).map_err(|error| error.to_string())?;
     let urls = |addresses: &[SocketAddr]| -> Vec<String> {
         addresses.iter().map(|address| format!("http://{address}/")).collect()
     };
@@ -158,17 +168,20 @@ fn serve(invocation: &Invocation, settings: Settings, log: &Log) -> Result<(), S
     if !admin.is_empty() {
         info!("for the operator: {} (/metrics, /topics, /connections)", admin.join(" and "));
     }
+    let all_addresses = addresses.join(" and ");
     info!(
         "listening on {} with {workers} workers and {descriptors} descriptors (up to {connections_max} \
          connections), settings {}; a topic keeps {} messages, {} bytes, {} s; try: curl -N -H \
          'Accept: text/event-stream' {}topics/news",
-        addresses.join(" and "),
+        all_addresses,
         settings.place(),
         limits.log_messages,
         limits.log_bytes,
         limits.log_age_ms / 1_000,
         addresses[0],
     );
+    service::ready(&all_addresses);
+    let _watch = service::watch(&server, &all_addresses);
     let reloader =
         Reloader::new(invocation.clone(), settings, config, descriptors, server.reloader());
     let (drain, handle, log) = (server.drainer(), signals.handle(), log.clone());
@@ -181,6 +194,25 @@ fn serve(invocation: &Invocation, settings: Settings, log: &Log) -> Result<(), S
         info!("drained");
     }
     result
+}
+
+/// Where to listen: what the service manager has bound for us, else the addresses of the flags.
+fn listen(arguments: &ServeArguments, handed_over: HandedOver) -> Listen {
+    let HandedOver { public: public_sockets, admin: admin_sockets } = handed_over;
+    let is_set = arguments.listen.iter().map(ToString::to_string).ne([LISTEN_DEFAULT]);
+    let choose = |flag: &str, is_set: bool, addresses: &[SocketAddr], sockets: &[TcpListener]| {
+        if sockets.is_empty() {
+            return addresses.to_vec();
+        }
+        if is_set {
+            warn!("{flag} is not used: the service manager has handed over sockets for it");
+        }
+        Vec::new()
+    };
+    let has_admin = !arguments.admin_listen.is_empty();
+    let public = choose("--listen", is_set, &arguments.listen, &public_sockets);
+    let admin = choose("--admin-listen", has_admin, &arguments.admin_listen, &admin_sockets);
+    Listen { public, admin, public_sockets, admin_sockets }
 }
 
 /// Carries out what signals ask for, until the handle of `signals` is closed.
@@ -197,7 +229,9 @@ fn obey(
             if is_draining {
                 info!("reload: draining, so nothing is read again");
             } else {
+                service::reloading();
                 reloader.reload();
+                service::reloaded();
             }
             continue;
         }
@@ -208,6 +242,7 @@ fn obey(
         }
         info!("draining: saying goodbye to every connection");
         drain();
+        service::stopping(reloader.drain_max_ms());
     }
 }
 

@@ -21,8 +21,9 @@ Examples:
   tidings top http://127.0.0.1:9090    one that has --admin-listen 127.0.0.1:9090
   tidings top --once                   one look, for a script or a log
 
-The server shows its numbers at an address of --admin-listen; if it has none, at a --listen address that only its own machine can
-reach. q or Ctrl-C ends. Without a terminal it looks once. NO_COLOR=1 keeps colours away.
+The server shows its numbers at an address of --admin-listen; if it has none, at a --listen address
+that only its own machine can reach. q or Ctrl-C ends. Without a terminal it looks once. NO_COLOR=1
+keeps colours away.
 
 Exit codes: 0; 1 when --once cannot reach the server; 2 when the command line is wrong.";
 

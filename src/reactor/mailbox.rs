@@ -30,6 +30,8 @@ pub enum Parcel<S> {
     Reload(Arc<Config>),
     /// Begin to go away.
     Drain,
+    /// Say your number here: your loop turns.
+    Pulse(crossbeam_channel::Sender<usize>),
 }
 
 /// A letter, and between which lives of two workers it goes. A worker's lives are counted: each ends with

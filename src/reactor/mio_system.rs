@@ -62,6 +62,24 @@ pub fn bind(address: SocketAddr, limits: &Limits) -> io::Result<std::net::TcpLis
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    set_options(&socket, limits)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Makes a listening socket that somebody else has bound fit for a worker; returns its address.
+///
+/// Each worker has a descriptor of its own for it, and polls it: a connection that comes wakes those who wait,
+/// and the first takes it.
+pub fn adopt(listener: &std::net::TcpListener, limits: &Limits) -> io::Result<SocketAddr> {
+    listener.set_nonblocking(true)?;
+    set_options(&SockRef::from(listener), limits)?;
+    listener.local_addr()
+}
+
+/// The options that accepted sockets inherit.
+fn set_options(socket: &Socket, limits: &Limits) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
     {
@@ -71,9 +89,7 @@ pub fn bind(address: SocketAddr, limits: &Limits) -> io::Result<std::net::TcpLis
     }
     #[cfg(not(target_os = "linux"))]
     let _ = limits;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(())
 }
 
 impl MioSystem {
@@ -161,7 +177,8 @@ impl System for MioSystem {
 
     fn close_listeners(&mut self) {
         for mut listener in self.listeners.drain(..) {
-            // Closing deregisters too; so an error here changes nothing.
+            // Closing deregisters too, unless others have the socket as well: a service manager, or the other
+            // workers that it was handed over to.
             let _ = self.poll.registry().deregister(&mut listener);
         }
     }

@@ -13,5 +13,5 @@ pub use self::bell::{Bell, Ring, Wake};
 pub use self::clock::Clock;
 pub use self::event_loop::EventLoop;
 pub use self::mailbox::{Envelope, Mailbox, Parcel, Post, connect};
-pub use self::mio_system::{MioSystem, bind};
+pub use self::mio_system::{MioSystem, adopt, bind};
 pub use self::system::{Readiness, System, Who};

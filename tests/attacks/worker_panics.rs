@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use tidings::config::Config;
 use tidings::fuse::{Fuse, Place};
-use tidings::server::Server;
+use tidings::server::{Listen, Server};
 
 use crate::support::{Client, PATIENCE, TOPICS, family, handshake, string, unquoted};
 
@@ -101,7 +101,7 @@ fn panics_at(place: Place) {
     // A deadline that comes soon, for the panic in a timer.
     config.limits.heartbeat_ms = 200;
     config.limits.drain_spread_ms = 1;
-    let server = Server::start(config, &["127.0.0.1:0".parse().unwrap()], &[], 7).unwrap();
+    let server = Server::start(config, Listen::on("127.0.0.1:0".parse().unwrap()), 7).unwrap();
     let address = server.addresses()[0];
     let before = TOPICS.map(|topic| publish(address, topic, "before"));
     let mut subscribers: Vec<Subscriber> =
@@ -150,7 +150,7 @@ fn attack_212_a_worker_that_panics_in_a_drain_still_drains() {
     let fuse = Fuse::for_tests();
     let config =
         Config { workers: 2, connections_max: 100, fuse: fuse.clone(), ..Config::default() };
-    let server = Server::start(config, &["127.0.0.1:0".parse().unwrap()], &[], 7).unwrap();
+    let server = Server::start(config, Listen::on("127.0.0.1:0".parse().unwrap()), 7).unwrap();
     let address = server.addresses()[0];
     let stream = [("Accept", "text/event-stream")];
     let mut subscribers: Vec<Subscriber> =
@@ -170,7 +170,7 @@ fn attack_212_a_worker_that_panics_again_and_again_ends_the_server_with_an_error
     let fuse = Fuse::for_tests();
     let config =
         Config { workers: 2, connections_max: 100, fuse: fuse.clone(), ..Config::default() };
-    let server = Server::start(config, &["127.0.0.1:0".parse().unwrap()], &[], 7).unwrap();
+    let server = Server::start(config, Listen::on("127.0.0.1:0".parse().unwrap()), 7).unwrap();
     let address = server.addresses()[0];
     std::thread::spawn(move || {
         // One of the two has panicked six times after eleven panics at the latest.

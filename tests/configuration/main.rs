@@ -10,6 +10,7 @@
 mod support;
 
 mod command;
+mod documents;
 mod files;
 mod page;
 mod reload;

@@ -43,6 +43,11 @@ impl<A: Fn(Config)> Reloader<A> {
         Self { invocation, settings, config, descriptors, apply }
     }
 
+    /// How long a drain may take, as things are now.
+    pub(crate) fn drain_max_ms(&self) -> u64 {
+        self.config.limits.drain_max_ms
+    }
+
     /// Reads everything again. What can change does, and the log says what; if anything is wrong, nothing does,
     /// and the log says why.
     pub(crate) fn reload(&mut self) {

@@ -4,6 +4,7 @@ The configurations are the files in docs/deploy/, with the ports put in. Each pr
 on what is for the topic `smuggled`: whatever reaches that was hidden inside another request.
 """
 
+import json
 import pathlib
 import select
 import shutil
@@ -136,16 +137,14 @@ class Nginx(Front):
     """
 
     def site(self):
-        limit = f"proxy_read_timeout {self.read_timeout}s;" if self.read_timeout else ""
-        return replaced(
-            (DEPLOY / "nginx.conf").read_text(),
-            {
-                "server 127.0.0.1:8080;": f"server 127.0.0.1:{self.target};",
-                "listen 80;": f"listen 127.0.0.1:{self.port};\n"
-                "location /topics/smuggled { return 403; }",
-                "proxy_pass http://tidings;": f"proxy_pass http://tidings; {limit}",
-            },
-        )
+        changes = {
+            "server 127.0.0.1:8080;": f"server 127.0.0.1:{self.target};",
+            "listen 80;": f"listen 127.0.0.1:{self.port};\n"
+            "location /topics/smuggled { return 403; }",
+        }
+        if self.read_timeout:
+            changes["proxy_read_timeout 75s"] = f"proxy_read_timeout {self.read_timeout}s"
+        return replaced((DEPLOY / "nginx.conf").read_text(), changes)
 
     def command(self):
         (self.folder / "nginx.conf").write_text(self.MAIN)
@@ -208,6 +207,47 @@ class BareHaproxy(Haproxy):
     more = {"option http-no-delay": "", "http-reuse always": ""}
 
 
+class Caddy(Front):
+    name = "caddy"
+
+    REFUSED = """
+        log {
+            output stdout
+            format json
+        }
+        bind 127.0.0.1
+        header /topics/smuggled X-Refused here
+        respond /topics/smuggled 403
+    """
+
+    def command(self):
+        changes = {
+            # Nobody may change it while it runs.
+            "grace_period 5s": "grace_period 1s\nadmin off",
+            "\n:80 {": f"\n:{self.port} {{\n{self.REFUSED}",
+            "reverse_proxy 127.0.0.1:8080": f"reverse_proxy 127.0.0.1:{self.target}",
+        }
+        if self.read_timeout:
+            limit = f"response_header_timeout {self.read_timeout}s"
+            changes["keepalive 60s"] = f"keepalive 60s\n{limit}"
+        config = self.folder / "Caddyfile"
+        config.write_text(replaced((DEPLOY / "Caddyfile").read_text(), changes))
+        # It keeps what it knows where these say.
+        places = [f"XDG_CONFIG_HOME={self.folder}", f"XDG_DATA_HOME={self.folder}"]
+        run = [self.program("caddy"), "run", "--config", config, "--adapter", "caddyfile"]
+        return [self.program("env"), *places, *run]
+
+    def _entries(self):
+        lines = [json.loads(line) for line in self.lines if '"http.log.access' in line]
+        return [line for line in lines if "X-Refused" not in line["resp_headers"]]
+
+    def answered(self):
+        return sum(entry["status"] not in (0, 502) for entry in self._entries())
+
+    def given_up(self):
+        return sum(entry["status"] in (0, 502) for entry in self._entries())
+
+
 class Node(Front):
     name = "node"
     script = DEPLOY / "node-proxy.mjs"
@@ -231,7 +271,9 @@ class HttpProxy(Node):
     script = HERE / "http-proxy.mjs"
 
 
-ALL = [BareNginx, Nginx, BareHaproxy, Haproxy, Node, HttpProxy]
+# The configurations that docs/operating.md offers, of servers that are made to be a proxy.
+DOCUMENTED = [Nginx, Haproxy, Caddy]
+ALL = [BareNginx, BareHaproxy, *DOCUMENTED, Node, HttpProxy]
 
 
 class Relay:
@@ -250,6 +292,7 @@ class Relay:
         self.sent = {}  # by connection: bytes to tidings
         self.answered = {}  # by connection: bytes from tidings
         self.pieces = {}  # by connection: how often something came from tidings
+        self.left = set()  # connections that the proxy has ended
 
     def _accept(self):
         while True:
@@ -283,6 +326,8 @@ class Relay:
                 if data:
                     target.sendall(data)
                 else:
+                    if source is client:
+                        self.left.add(name)
                     sources.remove(source)
                     target.shutdown(socket.SHUT_WR)
 

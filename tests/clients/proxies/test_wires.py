@@ -13,6 +13,9 @@ from harness import Server, get, head_cursor, publish, publish_all, topic_url
 
 # What an answer may take from one end to the other, publishing included, in seconds.
 AT_ONCE = 1.0
+# The first one comes after 12 s at the earliest.
+BEFORE_A_HEARTBEAT = 5.0
+STREAMS = [wires.EventStream, wires.NdjsonStream, wires.RawWebSocket, wires.JsonWebSocket]
 
 
 # Without the lines for Upgrade, nginx has no WebSocket.
@@ -53,7 +56,7 @@ def test_a_client_resumes_when_the_proxy_was_restarted(server, front, wire, topi
     assert [item.data for item in seen] == ["1", "2", "3", "4", "5", "6"]
 
 
-@pytest.mark.parametrize("file", ["nginx.conf", "haproxy.cfg"])
+@pytest.mark.parametrize("file", ["nginx.conf", "haproxy.cfg", "Caddyfile"])
 def test_the_page_quotes_the_configuration_that_is_tested(file):
     page = (fronts.REPOSITORY / "docs/operating.md").read_text()
     assert f"\n{(fronts.DEPLOY / file).read_text()}```\n" in page
@@ -68,6 +71,22 @@ def test_connections_to_the_server_are_kept_for_other_clients(front, relay):
         assert relay.connections <= 10
     else:
         assert relay.connections == 20
+
+
+# HAProxy notices it when it passes on the next heartbeat.
+ATTENTIVE = [fronts.Nginx, fronts.Caddy, fronts.Node]
+
+
+@pytest.mark.parametrize("front", ATTENTIVE, indirect=True, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("wire", STREAMS, ids=wires.wire_name)
+def test_a_client_that_leaves_takes_its_stream_with_it_before_the_next_heartbeat(
+    front, relay, wire, topic
+):
+    with wire(front.base, [topic]):
+        pass
+    asked = [name for name, sent in relay.sent.items() if topic.encode() in sent]
+    assert len(asked) == 1
+    fronts.await_true(lambda: relay.left, lambda: relay.left.issuperset(asked), BEFORE_A_HEARTBEAT)
 
 
 @pytest.fixture(scope="module")
