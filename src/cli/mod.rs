@@ -1,4 +1,4 @@
-//! The command line: `tidings serve`, `publish`, `subscribe`, `explain`, `health`, `bench`, `config`.
+//! The command line: `tidings serve`, `publish`, `subscribe`, `explain`, `health`, `top`, `bench`, `config`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -39,6 +39,7 @@ pub mod serve;
 mod service;
 mod settings;
 pub mod subscribe;
+pub mod top;
 
 use self::config::ConfigCommand;
 use self::settings::Invocation;
@@ -78,6 +79,8 @@ enum Command {
     Health(health::HealthArguments),
     /// Measure this server, or another one
     Bench(bench::BenchArguments),
+    /// Watch a server at work: connections, rates, the hottest topics, the slowest subscribers
+    Top(top::TopArguments),
     /// Show and check the server's settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -99,6 +102,7 @@ pub fn run() -> ExitCode {
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Health(arguments)) => health::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
+        Some(Command::Top(arguments)) => top::run(&arguments),
         Some(Command::Config(ConfigCommand::Reference)) => print(settings::reference()),
         Some(Command::Config(command)) => {
             config::run(&command, &Invocation::of_process(innermost(&matches)))

@@ -40,12 +40,13 @@ impl Connection {
                 .field("Content-Type", content_type)
                 .field("Cache-Control", "no-cache")
                 .field("X-Content-Type-Options", "nosniff");
-            if matches!(page, Page::File(file) if file.of_the_page) {
-                head = head.field("Content-Security-Policy", CONTENT_SECURITY_POLICY);
-            }
-            // Any page may have the client; what it may do with it is up to the origins' rule.
-            if matches!(page, Page::File(file) if !file.of_the_page) {
-                head = head.field("Access-Control-Allow-Origin", "*");
+            if let Page::File(file) = page {
+                head = if file.of_the_page {
+                    head.field("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+                } else {
+                    // Any page may have the client; what it may do with it is up to the origins' rule.
+                    head.field("Access-Control-Allow-Origin", "*")
+                };
             }
             head.field_integer("Content-Length", body.len() as u64).end();
         });

@@ -96,8 +96,6 @@ struct Topic {
     role: Role,
     /// When it last had a reason to be kept.
     used_at: Instant,
-    /// The second of the clock in which it began here.
-    begun_s: u32,
 }
 
 #[derive(Debug)]
@@ -332,7 +330,6 @@ impl Hub {
             seats: Seats::default(),
             role,
             used_at: now,
-            begun_s: u32::try_from(now.as_ms() / 1_000).unwrap_or(u32::MAX),
         };
         let slot = u32::try_from(self.topics.insert(topic)).expect("topics are counted in 32 bits");
         self.names.insert(name, slot);

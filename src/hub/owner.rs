@@ -18,6 +18,8 @@ use crate::topic::{
 pub(super) struct Ownership {
     /// Whether it ever had a message: see `room.rs`.
     pub(super) was_published_to: bool,
+    /// The second of the clock in which the topic began.
+    pub(super) begun_s: u32,
     /// Apart, as most of a million topics have none.
     following: Option<Box<Following>>,
 }
@@ -53,6 +55,12 @@ struct Unanswered {
 }
 
 impl Ownership {
+    /// Of a topic that begins now.
+    pub(super) fn begin(now: Instant) -> Self {
+        let begun_s = u32::try_from(now.as_ms() / 1_000).unwrap_or(u32::MAX);
+        Self { begun_s, ..Self::default() }
+    }
+
     pub(super) fn has_followers(&self) -> bool {
         self.following.as_ref().is_some_and(|following| !following.followers.is_empty())
     }

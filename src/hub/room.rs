@@ -63,13 +63,13 @@ impl Hub {
             return Err(Refusal::TopicsUsedUp);
         }
         self.room.silent += 1;
-        Ok(self.insert(now, topic, Role::Owner(Ownership::default())))
+        Ok(self.insert(now, topic, Role::Owner(Ownership::begin(now))))
     }
 
     /// Creates a topic anew that had followers when its owner failed, whatever there is room for.
     pub(super) fn begin_again(&mut self, now: Instant, topic: &TopicName) -> u32 {
         self.room.silent += 1;
-        self.insert(now, topic, Role::Owner(Ownership::default()))
+        self.insert(now, topic, Role::Owner(Ownership::begin(now)))
     }
 
     /// The topic that a message is appended to next: the one in `slot`, or a new one.
@@ -84,7 +84,7 @@ impl Hub {
             Some(slot) => slot,
             None if has_room => {
                 self.room.silent += 1;
-                self.insert(now, topic, Role::Owner(Ownership::default()))
+                self.insert(now, topic, Role::Owner(Ownership::begin(now)))
             }
             None => return Err(Refusal::TopicsUsedUp),
         };

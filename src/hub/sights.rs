@@ -12,12 +12,10 @@ pub struct Sight<'a> {
     pub name: &'a TopicName,
     /// Its log.
     pub log: &'a Log,
-    /// Whether it is sequenced here.
-    pub is_owned: bool,
+    /// If it is sequenced here, the second of the clock in which it began.
+    pub begun_s: Option<u32>,
     /// How many are subscribed to it here.
     pub subscribers: u64,
-    /// The second of the clock in which it began here.
-    pub begun_s: u32,
 }
 
 impl Hub {
@@ -33,9 +31,11 @@ impl Hub {
             id: TopicId(u32::try_from(place).ok()?),
             name: &topic.name,
             log: &topic.log,
-            is_owned: matches!(topic.role, Role::Owner(_)),
+            begun_s: match &topic.role {
+                Role::Owner(owned) => Some(owned.begun_s),
+                Role::Follower(_) => None,
+            },
             subscribers: u64::from(topic.seats.taken()),
-            begun_s: topic.begun_s,
         })
     }
 

@@ -258,7 +258,7 @@ impl Worker {
     /// How far those of these topics are that are sequenced here. As many as one connection may have.
     fn reaches(&self, topics: &[TopicName]) -> Vec<Option<(Reach, u64)>> {
         let reach = |topic| {
-            let sight = self.hub.sight_of(topic).filter(|sight| sight.is_owned)?;
+            let sight = self.hub.sight_of(topic).filter(|sight| sight.begun_s.is_some())?;
             Some((sight.log.reach(), sight.log.first_seq()))
         };
         topics.iter().map(reach).collect()
@@ -344,7 +344,7 @@ impl Worker {
             }
             let value = match wanted.order {
                 TopicOrder::Subscribers => sight.subscribers,
-                _ if !sight.is_owned => continue,
+                _ if sight.begun_s.is_none() => continue,
                 TopicOrder::Recent => sight.log.appended_since(since),
                 TopicOrder::Bytes => sight.log.bytes() as u64,
                 TopicOrder::Name | TopicOrder::Lag => 0,
@@ -426,14 +426,14 @@ impl Worker {
     fn figures(&self, sight: &crate::hub::Sight<'_>) -> Figures {
         let (now, log) = (self.now.instant, sight.log);
         let reach = log.reach();
-        let owned = sight.is_owned.then(|| Owned {
+        let owned = sight.begun_s.map(|begun_s| Owned {
             epoch: reach.epoch,
             first: log.first_seq(),
             next: reach.next_seq,
             messages: log.len(),
             bytes: log.bytes(),
             recent: log.appended_since(now - RECENT_MS),
-            age_s: (now.as_ms() / 1_000).saturating_sub(u64::from(sight.begun_s)),
+            age_s: (now.as_ms() / 1_000).saturating_sub(u64::from(begun_s)),
             idle_ms: log.newest_at().map(|newest| now.since(newest)),
         });
         let is_live = matches!(self.hub.view(sight.id), View::Live(_));

@@ -11,7 +11,7 @@ const RESOURCES: [(&str, &str); 6] = [
     ("GET", "/topics"),
     ("HEAD", "/topics"),
     ("GET", "/connections"),
-    ("DELETE", "/connections/0-0-0"),
+    ("DELETE", "/connections/0-7-4000000000"),
 ];
 
 /// A server with these addresses; its public one is asked under 127.0.0.1.

@@ -9,6 +9,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod connections;
+mod deploy;
 mod entrances;
 mod metrics;
+mod top;
 mod topics;
