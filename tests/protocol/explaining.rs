@@ -269,3 +269,23 @@ fn the_command_asks_and_prints_what_it_is_told() {
     let (is_good, text) = command(&[outside]);
     assert!(!is_good && text.contains("http only"), "{text}");
 }
+
+#[test]
+fn clause_19_1_only_the_operator_is_told_and_of_the_address_of_the_clients() {
+    for_workers(&["--admin-listen", "127.0.0.1:0"], |server| {
+        let fields = [("Content-Type", "message/http")];
+        let ask = |client: &mut Client, request: String| {
+            client.request("POST", "/explain", &fields, request.as_bytes())
+        };
+        let refused = ask(&mut server.client(), get("/topics/a", ""));
+        assert!(refused.problem(403).contains("--admin-listen"), "{refused:?}");
+        server.publish("a", "x");
+        let mut operator = Client::connect(server.admin_address());
+        let said = ask(&mut operator, get("/topics/a", "")).json();
+        assert_eq!(said["topics"][0]["next"], 2, "{said}");
+        // The same connection is told what a client would be.
+        let said = ask(&mut operator, get("/metrics", "")).json();
+        assert_eq!(said["answer"]["problem"], server.get("/metrics").json());
+        assert_eq!(operator.request("GET", "/errors", &[], b"").status, 200);
+    });
+}

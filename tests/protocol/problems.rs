@@ -309,6 +309,10 @@ fn provoke_in_trouble(slug: &str) -> Value {
             server.ask_until("it has arrived", || server.metric("tidings_connections") == 2);
             server.signal("-TERM");
             server.await_log("draining");
+            // The listener is closed in the same tick in which the drain begins.
+            server.ask_until("no connection is accepted", || {
+                std::net::TcpStream::connect(server.address()).is_err()
+            });
             client.send("Host: example.org\r\n\r\n");
             object(&client.answer())
         }
