@@ -6,10 +6,21 @@ use std::sync::atomic::AtomicU64;
 
 pub use self::histogram::{Histogram, Peak};
 
+use crate::problem_kind::ProblemKind;
 use crate::time::Instant;
 
 /// Lines of the process's log that could not be written: the one number that no worker owns.
 pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// A number for each [`ProblemKind`].
+#[derive(Clone, Debug)]
+pub struct Refusals(pub [u64; ProblemKind::COUNT]);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self([0; ProblemKind::COUNT])
+    }
+}
 
 /// Counters since the start, and gauges of what there is now. All gauges of a server without
 /// connections are exactly 0.
@@ -21,8 +32,8 @@ pub struct Counters {
     pub connections_closed: [u64; CloseReason::COUNT],
     /// Requests whose head was read whole.
     pub requests: u64,
-    /// Refusals, by hundreds of the status: 4xx, 5xx.
-    pub refusals: [u64; 2],
+    /// Refusals, by [`ProblemKind`].
+    pub refusals: Refusals,
     /// Messages that clients of this worker published.
     pub published: u64,
     /// Bytes of payloads that this worker's topics took in.
@@ -250,7 +261,7 @@ impl Counters {
             own.iter_mut().zip(more).for_each(|(own, more)| *own += more);
         };
         sum(&mut self.connections_closed, &other.connections_closed);
-        sum(&mut self.refusals, &other.refusals);
+        sum(&mut self.refusals.0, &other.refusals.0);
         sum(&mut self.subscriptions, &other.subscriptions);
     }
 

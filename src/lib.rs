@@ -12,7 +12,8 @@
 //! 1  wire                        codecs: bytes <-> values (http1, sse, ndjson, websocket)
 //! 0  addresses · buffer · config ·        bytes at rest, plain values
 //!    counters · fuse · key · limits ·
-//!    planted · time · timers
+//!    planted · problem_kind · time ·
+//!    timers
 //! ```
 
 pub mod addresses;
@@ -28,6 +29,7 @@ pub mod hub;
 pub mod key;
 pub mod limits;
 pub mod planted;
+pub mod problem_kind;
 pub mod reactor;
 pub mod server;
 pub mod time;

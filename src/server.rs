@@ -76,7 +76,8 @@ impl Listen {
         Self { public: vec![address], ..Self::default() }
     }
 
-    fn has_admin(&self) -> bool {
+    /// Whether the operator has addresses of its own.
+    pub fn has_admin(&self) -> bool {
         !self.admin.is_empty() || !self.admin_sockets.is_empty()
     }
 
@@ -104,7 +105,7 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound, or a thread or poll cannot be had.
     pub fn start(config: Config, listen: Listen, seed: u64) -> Result<Self, StartError> {
-        let config = Arc::new(Config { has_admin: listen.has_admin(), ..config });
+        let config = Arc::new(config);
         let mut listeners: Vec<Vec<TcpListener>> = Vec::new();
         listeners.resize_with(config.workers, Vec::new);
         let (addresses, admin_addresses) = listen.open(&mut listeners, &config.limits)?;

@@ -21,6 +21,7 @@ impl Running {
     fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
             .args(arguments)
+            .env("TIDINGS_CONFIG", "none")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -70,8 +71,11 @@ impl Server {
     fn on(address: &str) -> Self {
         let mut running = Running::start(&["serve", "--listen", address, "--workers", "2"]);
         let mut line = String::new();
-        running.errors.read_line(&mut line).unwrap();
-        let (_, rest) = line.split_once("listening on http://").unwrap_or_else(|| panic!("{line}"));
+        while !line.contains("listening on http://") {
+            line.clear();
+            assert!(running.errors.read_line(&mut line).unwrap() > 0, "it ended");
+        }
+        let (_, rest) = line.split_once("listening on http://").unwrap();
         let address = rest.split_once('/').unwrap().0.parse().unwrap();
         Self { running, address }
     }

@@ -200,7 +200,7 @@ fn an_overlong_last_line_is_reported_when_the_body_ends_behind_it() {
     let key = world.connect();
     world.send(key, &batch(&chunk(&"x".repeat(200))));
     world.send(key, "0\r\n\r\n");
-    assert!(world.take(key).contains("{\"line\":1,\"error\":{\"title\":\"Content Too Large\""));
+    assert!(world.take(key).contains("{\"line\":1,\"error\":{\"type\":\"/errors#line-too-long\""));
 }
 
 #[test]

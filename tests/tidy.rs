@@ -21,6 +21,7 @@ const FLOORS: [&[&str]; 7] = [
         "key",
         "limits",
         "planted",
+        "problem_kind",
         "time",
         "timers",
     ],
@@ -34,13 +35,14 @@ const FLOORS: [&[&str]; 7] = [
 /// From this floor on up there is I/O.
 const IO_FLOOR: usize = 5;
 /// Imports between rooms of one floor that are meant, with their reasons.
-const SAME_FLOOR: [(&str, &str, &str); 8] = [
+const SAME_FLOOR: [(&str, &str, &str); 9] = [
     ("addresses", "time", "plain values"),
     ("counters", "time", "plain values"),
     ("main", "cli", "the program is its command line"),
     ("cli", "server", "`tidings serve` starts it"),
     ("config", "limits", "what the operator chose includes every bound"),
     ("config", "fuse", "what a test chose"),
+    ("counters", "problem_kind", "refusals are counted by their kind"),
     ("timers", "planted", "in builds with planted faults only"),
     ("timers", "time", "plain values"),
 ];

@@ -50,6 +50,11 @@ impl BaseUrl {
         &self.authority
     }
 
+    /// What comes before every path: empty, or a path that does not end with a slash.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// What to resolve and connect to.
     pub(crate) fn address(&self) -> (&str, u16) {
         (&self.host, self.port)

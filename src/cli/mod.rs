@@ -1,5 +1,4 @@
-//! The command line: `tidings serve`, `tidings publish`, `tidings subscribe`, `tidings health`, `tidings bench`,
-//! `tidings top`, `tidings config`.
+//! The command line: `tidings serve`, `publish`, `subscribe`, `explain`, `health`, `top`, `bench`, `config`.
 //!
 //! The server's rules stop here. The two clients are blocking programs of their own, each of them
 //! the only user of its process: they may wait in a read, sleep and look at the clock.
@@ -23,6 +22,7 @@ mod coming_back;
 pub mod completions;
 pub mod config;
 mod event_stream;
+pub mod explain;
 #[cfg(any(test, fuzzing))]
 pub use self::event_stream::fuzz::fuzz_event_stream;
 pub mod health;
@@ -50,6 +50,7 @@ Examples:
   tidings subscribe news                    wait for what is published to `news`
   tidings publish news 'hello'              publish one message to it
   tail -f app.log | tidings publish logs --lines
+  tidings explain http://127.0.0.1:8080/topics/news -H 'Origin: https://example.org'
 
 Without a subcommand the flags are those of `tidings serve`.
 `tidings SUBCOMMAND --help` shows flags and examples of each.";
@@ -72,6 +73,8 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Wait on topics and print what is published to them
     Subscribe(subscribe::SubscribeArguments),
+    /// Ask a running server what it would do with a request, and why
+    Explain(explain::ExplainArguments),
     /// Ask a server whether it is well
     Health(health::HealthArguments),
     /// Measure this server, or another one
@@ -96,6 +99,7 @@ pub fn run() -> ExitCode {
         None | Some(Command::Serve(_)) => serve::run(&Invocation::of_process(innermost(&matches))),
         Some(Command::Publish(arguments)) => publish::run(&arguments),
         Some(Command::Subscribe(arguments)) => subscribe::run(&arguments),
+        Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Health(arguments)) => health::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
         Some(Command::Top(arguments)) => top::run(&arguments),

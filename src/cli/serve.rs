@@ -154,7 +154,8 @@ fn serve(
     settings.warnings.iter().for_each(|warning| warn!("{warning}"));
     let listen = listen(&settings.arguments, handed_over);
     let descriptors = raise_descriptor_limit();
-    let config = configure(&settings, descriptors)?;
+    let has_admin = listen.has_admin();
+    let config = Config { has_admin, ..configure(&settings, descriptors)? };
     let (limits, connections_max) = (config.limits.clone(), config.connections_max);
     let workers = config.workers;
     // Registered first: a signal during the start is not lost.
@@ -277,7 +278,8 @@ pub(super) fn configure(settings: &Settings, descriptors: u64) -> Result<Config,
         Some(wanted) if u64::from(wanted) > room => {
             return Err(format!(
                 "--connections-max {wanted} does not fit: the descriptor limit of {descriptors} leaves \
-                 room for {room} connections. Raise it (ulimit -n), or lower --connections-max"
+                 room for {room} connections. Raise it (ulimit -n), or lower --connections-max ({})",
+                settings.places(&["connections-max"])
             ));
         }
         Some(wanted) => wanted as usize,
@@ -289,7 +291,10 @@ pub(super) fn configure(settings: &Settings, descriptors: u64) -> Result<Config,
         None => usize::try_from(room).unwrap_or(usize::MAX).min(u32::MAX as usize / 2),
     };
     if limits.log_bytes > limits.memory_bytes_max {
-        return Err("--log-bytes is larger than --memory: lower it, or raise --memory".to_owned());
+        let places = settings.places(&["log-bytes", "memory"]);
+        return Err(format!(
+            "--log-bytes is larger than --memory: lower it, or raise --memory ({places})"
+        ));
     }
     let origins = if allow_origin.iter().any(|origin| origin == "*") {
         warn!("--allow-origin *: pages of every site may read and publish");

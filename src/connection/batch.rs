@@ -3,12 +3,14 @@
 use super::context::Context;
 use super::pending::{Pending, Ready, Verdict};
 use super::problem::Problem;
-use super::publish::body_limits;
+use super::publish::{LENGTH_REQUIRED, body_limits};
 use super::respond;
 use super::route::Exchange;
 use super::{Connection, Phase};
+use crate::config::Config;
 use crate::counters::CloseReason;
 use crate::limits::BATCH_ERRORS_MAX;
+use crate::problem_kind::ProblemKind;
 use crate::topic::{Outcome, Refusal, TopicName, Topics};
 use crate::wire::command::parse_line;
 use crate::wire::envelope::Object;
@@ -18,13 +20,13 @@ use crate::wire::http1::{BodyReader, Framing, LAST_CHUNK, Status, encode_chunk_s
 const ROOM: usize = 16 * 1024;
 
 const LINE_TOO_LONG: Problem = Problem::new(
-    Status::CONTENT_TOO_LARGE,
-    "The line is longer than a message may be (--body-bytes-max).",
+    ProblemKind::LineTooLong,
+    "The line has more than {limit} bytes (--body-bytes-max). Publish less in it.",
 );
 
 const TOO_MANY_WRONG: Problem = Problem::new(
-    Status::BAD_REQUEST,
-    "Too many wrong lines: this is one more, and those behind it were not read. Mend them, and send them again.",
+    ProblemKind::TooManyWrongLines,
+    "Too many wrong lines: this is one more than {limit}, and those behind it were not read. Mend them, and send them again.",
 );
 
 /// A batch under way. Its head is answered before its first line is read.
@@ -132,11 +134,7 @@ impl Connection {
         framing: Framing,
     ) {
         if framing == Framing::None {
-            let problem = Problem::new(
-                Status::LENGTH_REQUIRED,
-                "A batch has a Content-Length or, to go on as long as it likes, Transfer-Encoding: chunked.",
-            );
-            return self.refuse(context, exchange, &problem);
+            return self.refuse(context, exchange, &LENGTH_REQUIRED);
         }
         if exchange.expects_continue {
             self.outbox.push_static(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -256,7 +254,7 @@ impl Connection {
     fn publish_line<T: Topics>(&mut self, context: &mut Context<'_, T>, line: &[u8]) {
         let Phase::Batch(batch) = &mut self.phase else { return };
         let ready = parse_line(line)
-            .map_err(|error| Problem::bad_request(error.detail()))
+            .map_err(Problem::from)
             .and_then(|draft| Ready::check(draft, context.now));
         match ready {
             Ok(ready) => {
@@ -293,10 +291,15 @@ impl Connection {
         let Phase::Batch(batch) = &mut self.phase else { return };
         let mut lines = Vec::new();
         while let Some((label, verdict)) = batch.pending.pop() {
-            if verdict.is_ok() {
-                context.counters.published += 1;
+            match &verdict {
+                Ok(_) => context.counters.published += 1,
+                Err(problem) => context.counters.count_refusal(problem),
             }
-            encode_report(&mut lines, &label, &verdict);
+            let verdict = match &label.topic {
+                Some(topic) => verdict.map_err(|problem| problem.for_topic(context.config, topic)),
+                None => verdict,
+            };
+            encode_report(&mut lines, context.config, &label, &verdict);
         }
         self.send_lines(context, &lines);
         let Phase::Batch(batch) = &mut self.phase else { return };
@@ -359,13 +362,13 @@ impl Connection {
     }
 }
 
-fn encode_report(out: &mut Vec<u8>, label: &Label, verdict: &Verdict) {
+fn encode_report(out: &mut Vec<u8>, config: &Config, label: &Label, verdict: &Verdict) {
     let object = Object::new(out).integer("line", label.line);
     let object = object.optional("topic", label.topic.as_ref().map(TopicName::as_str));
     match verdict {
         Ok(position) => object.string("id", &position.text()),
         Err(problem) => object.value("error", |out| {
-            problem.encode(out);
+            problem.encode(config, out);
             out.pop();
         }),
     }

@@ -2,6 +2,8 @@
 
 /// `/tidings.js`
 pub(super) const MODULE: &str = include_str!("../page/tidings.js");
+/// `/tidings-share.js`, which the other two load when a page asks for it
+pub(super) const SHARE: &str = include_str!("../page/tidings-share.js");
 /// `/tidings.d.ts`
 pub(super) const TYPES: &str = include_str!("../page/tidings.d.ts");
 /// `/tidings.classic.js`: the module up to its last lines, in a function of its own.

@@ -7,6 +7,7 @@ use super::request::TOO_FAST;
 use super::websocket::{Asked, Beginning};
 use super::{Connection, Phase};
 use crate::limits::COMMAND_ERRORS_MAX;
+use crate::problem_kind::{Member, Part, ProblemKind};
 use crate::topic::{Start, TopicName, Topics};
 use crate::wire::command::{Command, Draft, parse_command};
 use crate::wire::json::encode_string;
@@ -26,16 +27,18 @@ pub(super) enum Label {
     },
 }
 
-const TOO_MANY_TOPICS: Problem = Problem::bad_request(
-    "Too many topics for one connection. Unsubscribe from some, or open another.",
-);
+const TOO_MANY_TOPICS: Problem = Problem::new(
+    ProblemKind::TooManyTopics,
+    "The connection would have more than {limit} topics (--topics-per-connection). Unsubscribe from some, or open another.",
+)
+.about(Part::Member(Member::Topics));
 
 impl Connection {
     /// Carries out one command.
     pub(super) fn handle_command<T: Topics>(&mut self, context: &mut Context<'_, T>, text: &str) {
         let (request, command) = parse_command(text);
         let result = match command {
-            Err(error) => Err(Problem::bad_request(error.detail())),
+            Err(error) => Err(Problem::from(error)),
             Ok(Command::Ping) => {
                 self.send_object(request.as_deref(), "pong", |object| object);
                 Ok(())
@@ -151,13 +154,8 @@ impl Connection {
         request: Option<&str>,
         problem: &Problem,
     ) {
-        context.counters.refusals[usize::from(problem.status.code() >= 500)] += 1;
-        self.send_object(request, "error", |object| {
-            object
-                .integer("status", u64::from(problem.status.code()))
-                .string("title", problem.status.reason())
-                .string("detail", problem.detail)
-        });
+        context.counters.count_refusal(problem);
+        self.send_object(request, "error", |object| problem.encode_into(context.config, object));
         let Phase::WebSocket(websocket) = &mut self.phase else { return };
         websocket.errors += 1;
         if websocket.errors >= COMMAND_ERRORS_MAX {

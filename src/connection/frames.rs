@@ -7,8 +7,9 @@ use super::context::Context;
 use super::pending::Ready;
 use super::{Connection, Phase};
 use crate::counters::CloseReason;
+use crate::problem_kind::ProblemKind;
 use crate::topic::{Message, Outcome, Topics};
-use crate::wire::http1::Status;
+
 use crate::wire::websocket::{
     CloseCode, Incoming, MessageLimits, Opcode, encode_close, encode_frame,
 };
@@ -213,14 +214,17 @@ impl Connection {
             match (&label, verdict) {
                 (Label::Raw, Ok(_)) => context.counters.published += 1,
                 (Label::Raw, Err(problem)) if problem.is_temporary() => {
+                    context.counters.count_refusal(&problem);
                     let reason = "no memory or topic left for now, or the topic's worker failed";
                     self.close_websocket(context, CloseCode::TRY_AGAIN_LATER, reason);
                 }
-                (Label::Raw, Err(problem)) if problem.status == Status::FORBIDDEN => {
+                (Label::Raw, Err(problem)) if problem.kind == ProblemKind::PublishingClosed => {
+                    context.counters.count_refusal(&problem);
                     let reason = "no client may publish to this topic";
                     self.close_websocket(context, CloseCode::POLICY, reason);
                 }
-                (Label::Raw, Err(_)) => {
+                (Label::Raw, Err(problem)) => {
+                    context.counters.count_refusal(&problem);
                     self.close_websocket(context, CloseCode::TOO_BIG, "larger than a topic may be");
                 }
                 (Label::Command { request, topic }, Ok(position)) => {
@@ -229,7 +233,8 @@ impl Connection {
                         object.string("topic", topic.as_str()).string("id", &position.text())
                     });
                 }
-                (Label::Command { request, .. }, Err(problem)) => {
+                (Label::Command { request, topic }, Err(problem)) => {
+                    let problem = problem.for_topic(context.config, topic);
                     self.send_error(context, request.as_deref(), &problem);
                 }
             }

@@ -26,6 +26,8 @@ mod browser_client;
 mod command;
 mod context;
 mod ending;
+mod explain;
+mod files;
 mod frames;
 mod operator;
 mod page;
@@ -45,15 +47,17 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 
 pub use self::context::Context;
+#[cfg(any(test, fuzzing))]
+pub use self::explain::fuzz_explain;
 pub use self::operator::{
-    ConnectionName, ConnectionsWanted, Inquiry, Reply, TopicOrder, TopicsWanted,
+    ConnectionName, ConnectionsWanted, Explaining, Inquiry, Reply, TopicOrder, TopicsWanted,
 };
 pub use self::sight::Sight;
 
 use self::batch::Batch;
 use self::poll::Poll;
 use self::publish::{Awaiting, Upload};
-use self::request::TOO_SLOW;
+use self::request::HEAD_TOO_SLOW;
 use self::route::Exchange;
 use self::stream::Stream;
 use self::websocket::WebSocket;
@@ -301,7 +305,7 @@ impl Connection {
         }
         match &self.phase {
             Phase::Head { began: true, .. } => {
-                self.refuse_and_close(context, Exchange::UNKNOWN, &TOO_SLOW);
+                self.refuse_and_close(context, Exchange::UNKNOWN, &HEAD_TOO_SLOW);
                 self.phase = Phase::Flushing(CloseReason::HeadTimeout);
             }
             Phase::Head { .. } if self.requests == 0 => {

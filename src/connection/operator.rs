@@ -5,14 +5,15 @@ use std::fmt;
 
 use super::context::Context;
 use super::problem::Problem;
-use super::route::{Exchange, PAGE_METHODS, Route, TOPICS_METHODS, parse_number};
+use super::route::{Exchange, PAGE_METHODS, Route, TOPICS_METHODS, explain_route, parse_number};
 use super::{Connection, Phase, respond};
 use crate::config::{Config, Entrance};
 use crate::counters::CloseReason;
 use crate::key::ConnectionKey;
 use crate::limits::LISTING_ENTRIES_MAX;
+use crate::problem_kind::{Parameter, Part, ProblemKind};
 use crate::time::Instant;
-use crate::topic::{TopicName, Topics};
+use crate::topic::{Glimpse, TopicName, Topics};
 use crate::wire::http1::{Head, Method, Query, Status};
 
 /// A question that all workers are asked. Everything in it is checked.
@@ -26,6 +27,17 @@ pub enum Inquiry {
     Connections(ConnectionsWanted),
     /// End this one.
     End(ConnectionName),
+    /// How far the topics of a request are that is to be explained.
+    Explain(Explaining),
+}
+
+/// A request that is to be explained.
+#[derive(Clone, Debug)]
+pub struct Explaining {
+    /// The request.
+    pub bytes: Box<[u8]>,
+    /// The topics that it names.
+    pub topics: Vec<TopicName>,
 }
 
 /// Which topics are listed.
@@ -109,44 +121,57 @@ pub enum Reply {
     Ended,
     /// There is no such connection.
     NoSuchConnection,
+    /// What is known of the topics of this request.
+    Explained(Box<[u8]>, Vec<(TopicName, Glimpse)>),
     /// Too many questions are under way.
     TooMany,
 }
 
+const EXPLAIN_METHODS: &str = "POST, OPTIONS";
 const LISTING_METHODS: &str = "GET, HEAD, OPTIONS";
 const CONNECTION_METHODS: &str = "DELETE, OPTIONS";
 
 const NOT_HERE: Problem = Problem::new(
-    Status::FORBIDDEN,
-    "This is for the operator, and not served at this address. Start the server with --admin-listen 127.0.0.1:PORT and ask there.",
+    ProblemKind::OperatorOnly,
+    "The path is for the operator, and not served at this address. Start the server with --admin-listen 127.0.0.1:PORT and ask there.",
 );
 /// What an address of the operator's own says of any other path.
 pub(super) const NOTHING_ELSE: Problem = Problem::new(
-    Status::NOT_FOUND,
-    "There is nothing here: this address is the operator's. It has /metrics, GET /topics, /connections, /healthz and /readyz; clients use the other one (--listen).",
+    ProblemKind::NoSuchResource,
+    "There is nothing at the path of the request: this address is the operator's. It has /metrics, GET /topics, /connections, POST /explain, /errors, /healthz and /readyz; clients use the other one (--listen).",
 );
 const NO_SUCH_CONNECTION: Problem = Problem::new(
-    Status::NOT_FOUND,
-    "There is no such connection, or no longer. Take the id from GET /connections.",
+    ProblemKind::NoSuchConnection,
+    "There is no connection with the id in the path, or no longer. Take it from GET /connections.",
 );
-const TOO_MANY: Problem = Problem::for_now(
-    Status::UNAVAILABLE,
+const TOO_MANY: Problem = Problem::new(
+    ProblemKind::TooManyListings,
     "Too many listings are being made. Come back later, or ask one after another.",
 );
-const TOO_LARGE_NOW: Problem = Problem::for_now(
-    Status::UNAVAILABLE,
-    "What is queued for all connections leaves no room for this answer. Ask for less (?limit=), or come back later.",
+const TOO_LARGE_NOW: Problem = Problem::new(
+    ProblemKind::OutboxesUsedUp,
+    "What is queued for all connections (--outboxes-bytes-max) leaves no room for this answer. Ask for less (?limit=), or come back later.",
 );
-const ENDED: Problem = Problem::for_now(
-    Status::UNAVAILABLE,
+const ENDED: Problem = Problem::new(
+    ProblemKind::EndedByOperator,
     "The operator has ended this connection. Come back later.",
 );
-const BAD_LIMIT: Problem = Problem::bad_request("limit is a whole number from 1 to 1000.");
+const BAD_LIMIT: Problem =
+    malformed(Parameter::Limit, "The parameter {part} is not a whole number from 1 to {limit}.");
+const NOT_PAGED: Problem = malformed(
+    Parameter::After,
+    "A listing that is sorted has one page. Leave out the parameter {part}, or sort.",
+);
+
+/// A parameter of a listing that cannot be taken.
+const fn malformed(parameter: Parameter, detail: &'static str) -> Problem {
+    Problem::new(ProblemKind::MalformedListing, detail).about(Part::Parameter(parameter))
+}
 
 /// Whether a request is for one of the operator's resources.
 pub(super) fn is_wanted(head: &Head<'_>) -> bool {
     match head.path {
-        "/metrics" | "/connections" => true,
+        "/metrics" | "/connections" | "/explain" => true,
         // The other methods, and WebSocket, are for clients.
         "/topics" => {
             matches!(head.method, Method::Get | Method::Head) && !head.upgrades_to_websocket
@@ -168,6 +193,7 @@ pub(super) fn route(
     let methods = match head.path {
         "/metrics" => PAGE_METHODS,
         "/topics" => TOPICS_METHODS,
+        "/explain" => EXPLAIN_METHODS,
         _ if id.is_some() => CONNECTION_METHODS,
         _ => LISTING_METHODS,
     };
@@ -176,7 +202,8 @@ pub(super) fn route(
         (Method::Delete, Some(id)) => {
             Inquiry::End(ConnectionName::parse(id).ok_or(NO_SUCH_CONNECTION)?)
         }
-        (Method::Get | Method::Head, None) => match head.path {
+        (Method::Post, None) if head.path == "/explain" => return explain_route(head),
+        (Method::Get | Method::Head, None) if head.path != "/explain" => match head.path {
             "/metrics" => Inquiry::Metrics,
             "/topics" => Inquiry::Topics(topics_wanted(head)?),
             _ => Inquiry::Connections(connections_wanted(head)?),
@@ -195,7 +222,10 @@ fn topics_wanted(head: &Head<'_>) -> Result<TopicsWanted, Problem> {
         Some("lag") => TopicOrder::Lag,
         Some("bytes") => TopicOrder::Bytes,
         Some(_) => {
-            return Err(Problem::bad_request("sort is name, recent, subscribers, lag or bytes."));
+            return Err(malformed(
+                Parameter::Sort,
+                "The parameter {part} is not name, recent, subscribers, lag or bytes.",
+            ));
         }
     };
     let after = query.value("after").map(|name| TopicName::parse(name.as_bytes())).transpose()?;
@@ -211,11 +241,14 @@ fn connections_wanted(head: &Head<'_>) -> Result<ConnectionsWanted, Problem> {
     let by_lag = match query.value("sort") {
         None | Some("id") => false,
         Some("lag") => true,
-        Some(_) => return Err(Problem::bad_request("sort is id or lag.")),
+        Some(_) => {
+            return Err(malformed(Parameter::Sort, "The parameter {part} is not id or lag."));
+        }
     };
     let parse = |text| {
-        ConnectionName::parse(text).ok_or(Problem::bad_request(
-            "after is the id of a connection, such as ?after=0-17-3041.",
+        ConnectionName::parse(text).ok_or(malformed(
+            Parameter::After,
+            "The parameter {part} is not the id of a connection, such as ?after=0-17-3041.",
         ))
     };
     let after = query.value("after").map(parse).transpose()?;
@@ -225,9 +258,6 @@ fn connections_wanted(head: &Head<'_>) -> Result<ConnectionsWanted, Problem> {
     let topic = query.value("topic").map(|name| TopicName::parse(name.as_bytes())).transpose()?;
     Ok(ConnectionsWanted { after, limit: limit(&query)?, topic, by_lag })
 }
-
-const NOT_PAGED: Problem =
-    Problem::bad_request("A listing that is sorted has one page: leave out after, or sort.");
 
 fn limit(query: &Query<'_>) -> Result<usize, Problem> {
     let limit = query.value("limit").map_or(Some(100), parse_number);
@@ -253,7 +283,12 @@ impl Connection {
     /// What the workers had to say to the operator's question.
     pub fn handle_reply<T: Topics>(&mut self, context: &mut Context<'_, T>, reply: &Reply) {
         let Phase::Inquiring(exchange) = self.phase else { return };
+        let explanation;
         let (content_type, body) = match reply {
+            Reply::Explained(bytes, known) => {
+                explanation = self.explanation(context, bytes, known);
+                ("application/json", &explanation[..])
+            }
             Reply::Metrics(text) => ("text/plain; version=0.0.4; charset=utf-8", text.as_bytes()),
             Reply::Listing(json) => ("application/json", &json[..]),
             Reply::Ended => ("", &[][..]),

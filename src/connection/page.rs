@@ -1,7 +1,6 @@
 //! Resources of the server's own: health, the page that shows it at work, and its client.
 
 use super::Connection;
-use super::browser_client;
 use super::context::Context;
 use super::problem::DRAINING;
 use super::respond;
@@ -11,11 +10,8 @@ use crate::wire::http1::Status;
 
 /// The page asks nothing of any other host, and runs nothing that is not in its own files.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; \
-     frame-ancestors 'none'";
-
-/// The type of scripts.
-const SCRIPT: &str = "text/javascript; charset=utf-8";
+     connect-src 'self'; worker-src 'self'; img-src 'self' data:; base-uri 'none'; \
+     form-action 'self'; frame-ancestors 'none'";
 
 impl Connection {
     /// Answers a request for one of the server's own resources.
@@ -32,18 +28,11 @@ impl Connection {
                 return self.refuse(context, exchange, &DRAINING);
             }
             Page::Ready => (Status::OK, text, "ready\n"),
-            Page::Index => {
-                (Status::OK, "text/html; charset=utf-8", include_str!("../page/index.html"))
+            // Shown by whoever reads Markdown, and as text by everybody else.
+            Page::Errors => {
+                (Status::OK, "text/markdown; charset=utf-8", include_str!("../../docs/errors.md"))
             }
-            Page::Script => (Status::OK, SCRIPT, include_str!("../page/page.js")),
-            Page::Style => {
-                (Status::OK, "text/css; charset=utf-8", include_str!("../page/page.css"))
-            }
-            Page::Client => (Status::OK, SCRIPT, browser_client::MODULE),
-            Page::ClassicClient => (Status::OK, SCRIPT, browser_client::CLASSIC),
-            Page::ClientTypes => {
-                (Status::OK, "application/typescript; charset=utf-8", browser_client::TYPES)
-            }
+            Page::File(file) => (Status::OK, file.content_type, file.text),
         };
         let exchange = self.settled(context, exchange);
         self.outbox.write(|out| {
@@ -51,8 +40,13 @@ impl Connection {
                 .field("Content-Type", content_type)
                 .field("Cache-Control", "no-cache")
                 .field("X-Content-Type-Options", "nosniff");
-            if page == Page::Index {
-                head = head.field("Content-Security-Policy", CONTENT_SECURITY_POLICY);
+            if let Page::File(file) = page {
+                head = if file.of_the_page {
+                    head.field("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+                } else {
+                    // Any page may have the client; what it may do with it is up to the origins' rule.
+                    head.field("Access-Control-Allow-Origin", "*")
+                };
             }
             head.field_integer("Content-Length", body.len() as u64).end();
         });

@@ -30,6 +30,10 @@ pub(super) struct Ready {
 impl Ready {
     /// Checks everything that a line or command says.
     pub(super) fn check(draft: Draft, now: Now) -> Result<Self, Problem> {
+        Self::check_members(draft, now).map_err(Problem::of_object)
+    }
+
+    fn check_members(draft: Draft, now: Now) -> Result<Self, Problem> {
         let Draft { topic, payload, content_type, event, key } = draft;
         let topic = TopicName::parse(topic.as_bytes())?;
         let event = event.map(|event| EventName::parse(event.as_bytes())).transpose()?;
@@ -140,7 +144,7 @@ mod tests {
         let mut pending = Pending::default();
         assert_eq!(pending.next_number(), 0);
         pending.queue.push_back(('a', None));
-        pending.refuse('b', Problem::bad_request("x"));
+        pending.refuse('b', Problem::from(Refusal::LargerThanLog));
         pending.queue.push_back(('c', None));
         pending.settle(2, Err(Refusal::MemoryUsedUp));
         assert_eq!(pending.pop(), None);

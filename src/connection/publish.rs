@@ -5,16 +5,17 @@ use std::sync::Arc;
 use super::admission::admit;
 use super::context::Context;
 use super::problem::Problem;
-use super::request::TOO_SLOW;
 use super::respond;
 use super::route::{Exchange, Publish, Route};
 use super::{Connection, Phase};
+use crate::config::Config;
 use crate::counters::CloseReason;
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX, TRAILERS_MAX};
+use crate::problem_kind::ProblemKind;
 use crate::time::Instant;
 use crate::topic::{Message, Outcome, Publishing, Refusal, Ticket, TopicName, Topics};
 use crate::wire::envelope::Object;
-use crate::wire::http1::{BodyLimits, BodyReader, Framing, Status};
+use crate::wire::http1::{BodyError, BodyLimits, BodyReader, Framing, HeadError, Status};
 
 /// A request whose body is being read.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ enum Purpose {
     Publish(Publish),
     /// It is dropped; then this is carried out.
     Drop(Route),
+    /// It is a request that is to be explained.
+    Explain,
 }
 
 /// A publish or deletion whose outcome is not known yet.
@@ -87,25 +90,9 @@ impl Connection {
         let rule = context.config.topics.admission(publish.topic.as_str());
         let server = context.config.limits.body_bytes_max;
         let most = rule.message_bytes_max.unwrap_or(server) as u64;
-        match framing {
-            // RFC 9110 §8.6: without either field there is no body, and whoever publishes forgot it.
-            Framing::None => {
-                let problem = Problem::new(
-                    Status::LENGTH_REQUIRED,
-                    "A publish has a Content-Length (0 for an empty payload) or Transfer-Encoding: chunked.",
-                );
-                return self.refuse(context, exchange, &problem);
-            }
-            Framing::Length(length) if length > most => {
-                let bytes = usize::try_from(length).unwrap_or(usize::MAX);
-                let problem = admit(context.config, &publish.topic, bytes).err();
-                return self.refuse_and_close(context, exchange, &problem.unwrap_or(TOO_LARGE));
-            }
-            Framing::Length(length) if length > context.topics.memory_left() as u64 => {
-                let problem = Problem::from(Refusal::MemoryUsedUp);
-                return self.refuse_and_close(context, exchange, &problem);
-            }
-            Framing::Length(_) | Framing::Chunked => (),
+        let memory_left = context.topics.memory_left() as u64;
+        if let Err(problem) = check_publish(framing, context.config, &publish.topic, memory_left) {
+            return self.refuse_request(context, exchange, framing, &problem);
         }
         self.begin_upload(context, exchange, Purpose::Publish(publish), framing, most);
     }
@@ -119,10 +106,27 @@ impl Connection {
         framing: Framing,
     ) {
         let most = context.config.limits.drop_bytes_max as u64;
-        if matches!(framing, Framing::Length(length) if length > most) {
-            return self.refuse_and_close(context, exchange, &TOO_LARGE);
+        if let Err(problem) = check_drop(framing, most) {
+            return self.refuse_request(context, exchange, framing, &problem);
         }
         self.begin_upload(context, exchange, Purpose::Drop(route), framing, most);
+    }
+
+    /// Reads a request that is to be explained.
+    pub(super) fn begin_explain<T: Topics>(
+        &mut self,
+        context: &mut Context<'_, T>,
+        exchange: Exchange,
+        framing: Framing,
+    ) {
+        let most = context.config.limits.head_bytes_max as u64;
+        match framing {
+            Framing::None => self.refuse(context, exchange, &LENGTH_REQUIRED),
+            Framing::Length(length) if length > most => {
+                self.refuse_and_close(context, exchange, &Problem::from(HeadError::HeadTooLarge));
+            }
+            _ => self.begin_upload(context, exchange, Purpose::Explain, framing, most),
+        }
     }
 
     fn begin_upload<T: Topics>(
@@ -156,8 +160,20 @@ impl Connection {
             Ok(used) => used,
             Err(error) => {
                 let exchange = upload.exchange;
+                let problem = match (&upload.purpose, error) {
+                    // What its topic takes may be less than what the server does.
+                    (Purpose::Publish(publish), BodyError::TooLarge) => {
+                        let admitted = admit(context.config, &publish.topic, usize::MAX);
+                        admitted.err().unwrap_or(Problem::from(error))
+                    }
+                    (Purpose::Drop(_), BodyError::TooLarge) => UNWANTED_TOO_LARGE,
+                    (Purpose::Explain, BodyError::TooLarge) => {
+                        Problem::from(HeadError::HeadTooLarge)
+                    }
+                    _ => Problem::from(error),
+                };
                 self.end_phase(context);
-                self.refuse_and_close(context, exchange, &Problem::from(error));
+                self.refuse_and_close(context, exchange, &problem);
                 return 0;
             }
         };
@@ -186,6 +202,7 @@ impl Connection {
         let Upload { exchange, purpose, payload, .. } = *upload;
         let publish = match purpose {
             Purpose::Drop(route) => return self.carry_out(context, exchange, route),
+            Purpose::Explain => return self.explain(context, exchange, &payload),
             Purpose::Publish(publish) => publish,
         };
         let Publish { topic, content_type, event, key } = publish;
@@ -260,7 +277,10 @@ impl Connection {
         let mut exchange = awaiting.exchange;
         let position = match outcome {
             Ok(position) => position,
-            Err(refusal) => return self.refuse(context, exchange, &Problem::from(refusal)),
+            Err(refusal) => {
+                let problem = Problem::from(refusal).for_topic(context.config, &awaiting.topic);
+                return self.refuse(context, exchange, &problem);
+            }
         };
         let (status, member) = if awaiting.is_deletion {
             (Status::OK, "cursor")
@@ -290,9 +310,47 @@ impl Connection {
     }
 }
 
-pub(super) const TOO_LARGE: Problem = Problem::new(
-    Status::CONTENT_TOO_LARGE,
-    "The body is larger than this server takes (--body-bytes-max, or --drop-bytes-max where no body is needed).",
+/// Whether a publish whose body is announced so may begin, with so many bytes of memory left.
+pub(super) fn check_publish(
+    framing: Framing,
+    config: &Config,
+    topic: &TopicName,
+    memory_left: u64,
+) -> Result<(), Problem> {
+    match framing {
+        // RFC 9110 §8.6: without either field there is no body, and whoever publishes forgot it.
+        Framing::None => Err(LENGTH_REQUIRED),
+        Framing::Length(length) => {
+            admit(config, topic, usize::try_from(length).unwrap_or(usize::MAX))?;
+            let fits = length <= memory_left;
+            fits.then_some(()).ok_or(Problem::from(Refusal::MemoryUsedUp))
+        }
+        Framing::Chunked => Ok(()),
+    }
+}
+
+/// Whether a body that nobody needs, announced so, is read and dropped.
+pub(super) fn check_drop(framing: Framing, bytes_max: u64) -> Result<(), Problem> {
+    match framing {
+        Framing::Length(length) if length > bytes_max => Err(UNWANTED_TOO_LARGE),
+        _ => Ok(()),
+    }
+}
+
+pub(super) const LENGTH_REQUIRED: Problem = Problem::new(
+    ProblemKind::LengthRequired,
+    "The request has neither Content-Length (0 for an empty body) nor Transfer-Encoding: chunked, and needs a body.",
+);
+
+/// A body that came too slowly.
+const TOO_SLOW: Problem = Problem::new(
+    ProblemKind::BodyTooSlow,
+    "The body came more slowly than {limit} bytes per second (--body-rate-min, after --body-grace). Send it again, faster.",
+);
+
+const UNWANTED_TOO_LARGE: Problem = Problem::new(
+    ProblemKind::UnwantedBodyTooLarge,
+    "The request needs no body, and has one of more than {limit} bytes (--drop-bytes-max). Leave it out.",
 );
 
 #[cfg(test)]

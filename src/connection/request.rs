@@ -3,12 +3,12 @@
 use super::problem::Problem;
 use super::route::{self, Exchange, Grant, ReadWire, Route};
 use super::{Connection, Context, Phase, Surplus, respond};
+use crate::config::Config;
 use crate::counters::CloseReason;
 use crate::fuse::Place;
+use crate::problem_kind::ProblemKind;
 use crate::topic::Topics;
-use crate::wire::http1::{
-    Framing, Head, HeadLimits, HeadSearch, Method, Status, Version, parse_head,
-};
+use crate::wire::http1::{Framing, Head, HeadLimits, HeadSearch, Method, Version, parse_head};
 
 /// What one step of parsing came to.
 enum Step {
@@ -19,15 +19,21 @@ enum Step {
 }
 
 /// Reading begins too often.
-pub(super) const TOO_FAST: Problem = Problem::for_now(
-    Status::TOO_MANY_REQUESTS,
-    "Too many reads from this address in a second. Wait for messages (?wait=, a stream), or come back later.",
+pub(super) const TOO_FAST: Problem = Problem::new(
+    ProblemKind::TooManyReads,
+    "This address began to read more than {limit} topics in a second (--reads-per-second). Wait for messages (?wait=, a stream), or come back later.",
 );
 
-/// What did not arrive in time.
-pub(super) const TOO_SLOW: Problem = Problem::new(
-    Status::REQUEST_TIMEOUT,
-    "The request did not arrive in time. Send it again, faster.",
+/// A handshake with a body.
+pub(super) const WEBSOCKET_WITH_BODY: Problem = Problem::new(
+    ProblemKind::WebSocketWithBody,
+    "The opening handshake announces a body, and none can follow it. Leave out Content-Length and Transfer-Encoding.",
+);
+
+/// A head that did not arrive in time.
+pub(super) const HEAD_TOO_SLOW: Problem = Problem::new(
+    ProblemKind::HeadTooSlow,
+    "The request line and the fields were not here {limit} seconds after their first byte (--head-time). Send them at once.",
 );
 
 impl Connection {
@@ -110,11 +116,7 @@ impl Connection {
         if input.is_empty() || self.outbox.cost_bytes() >= context.outbox_bytes_max {
             return Step::Wait;
         }
-        let limits = HeadLimits {
-            head_bytes_max: context.config.limits.head_bytes_max,
-            target_bytes_max: context.config.limits.target_bytes_max,
-            fields_max: usize::from(context.config.limits.fields_max),
-        };
+        let limits = head_limits(context.config);
         let found = match search.find_end(input, &limits) {
             Ok(None) => return Step::Wait,
             Ok(Some(length)) => parse_head(&input[..length], &limits).map(|head| (length, head)),
@@ -158,10 +160,10 @@ impl Connection {
                 self.begin_publish(context, exchange, *publish, framing);
             }
             (Route::Batch, framing) => self.begin_batch(context, exchange, framing),
+            (Route::Explain, framing) => self.begin_explain(context, exchange, framing),
             (Route::WebSocket(_), Framing::Length(1..) | Framing::Chunked) => {
                 // What follows the head would be a body to one reader and frames to another.
-                let problem = Problem::bad_request("An opening handshake has no body.");
-                self.refuse_and_close(context, exchange, &problem);
+                self.refuse_and_close(context, exchange, &WEBSOCKET_WITH_BODY);
             }
             (route, Framing::None | Framing::Length(0)) => self.carry_out(context, exchange, route),
             (route, framing) => self.begin_drop(context, exchange, route, framing),
@@ -198,7 +200,9 @@ impl Connection {
             }
             Route::Inquire(inquiry) => self.begin_inquiry(context, exchange, *inquiry),
             Route::Page(page) => self.answer_page(context, exchange, page),
-            Route::Publish(_) | Route::Batch => unreachable!("they have bodies, see begin"),
+            Route::Publish(_) | Route::Batch | Route::Explain => {
+                unreachable!("they have bodies, see begin")
+            }
         }
     }
 
@@ -211,14 +215,14 @@ impl Connection {
         framing: Framing,
     ) {
         let problem = if self.surplus == Surplus::Address {
-            Problem::for_now(
-                Status::TOO_MANY_REQUESTS,
-                "Too many connections from this address. Close some, or come back later.",
+            Problem::new(
+                ProblemKind::TooManyConnectionsFromAddress,
+                "This address has {limit} connections, as many as it may (--connections-per-address). Close some, or come back later.",
             )
         } else {
-            Problem::for_now(
-                Status::UNAVAILABLE,
-                "The server has as many connections as it may. Come back later.",
+            Problem::new(
+                ProblemKind::TooManyConnections,
+                "The server has {limit} connections, as many as it may (--connections-max). Come back later.",
             )
         };
         exchange.persistent = false;
@@ -242,7 +246,9 @@ impl Connection {
     ) {
         match route {
             Route::Read(read) => self.refuse_read(context, exchange, read.wire, problem),
-            Route::WebSocket(handshake) => self.refuse_websocket(context, exchange, &handshake),
+            Route::WebSocket(handshake) => {
+                self.refuse_websocket(context, exchange, &handshake, problem);
+            }
             _ => self.refuse(context, exchange, problem),
         }
     }
@@ -319,6 +325,15 @@ impl Connection {
             *began = true;
             self.deadline = context.now.instant + context.config.limits.head_ms;
         }
+    }
+}
+
+/// The bounds of a head.
+pub(super) fn head_limits(config: &Config) -> HeadLimits {
+    HeadLimits {
+        head_bytes_max: config.limits.head_bytes_max,
+        target_bytes_max: config.limits.target_bytes_max,
+        fields_max: usize::from(config.limits.fields_max),
     }
 }
 

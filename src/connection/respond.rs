@@ -1,8 +1,10 @@
 //! Answers with a length: heads with the fields that all of them share, small bodies, refusals.
 
 use super::context::Context;
-use super::problem::{Hint, Problem};
+use super::problem::Problem;
 use super::route::{Exchange, Grant};
+use crate::config::Config;
+use crate::problem_kind::ProblemKind;
 use crate::topic::Topics;
 use crate::wire::http1::{ResponseHead, Status};
 
@@ -20,16 +22,20 @@ pub(super) fn begin_head<'a, T: Topics>(
         (true, true) => head = head.field("Connection", "keep-alive"),
         (true, false) => (),
     }
-    let origin = match exchange.grant {
-        Grant::Any => Some("*"),
-        Grant::Listed(index) => context.config.origins.listed(index),
-        Grant::Silent => None,
-    };
-    match origin {
+    match allowed_origin(exchange.grant, context.config) {
         Some(origin) => head
             .field("Access-Control-Allow-Origin", origin)
             .field("Access-Control-Expose-Headers", "ETag, Retry-After"),
         None => head,
+    }
+}
+
+/// The origin that a client is told may read the answer.
+pub(super) fn allowed_origin(grant: Grant, config: &Config) -> Option<&str> {
+    match grant {
+        Grant::Any => Some("*"),
+        Grant::Listed(index) => config.origins.listed(index),
+        Grant::Silent => None,
     }
 }
 
@@ -63,21 +69,22 @@ pub(super) fn refusal<T: Topics>(
     exchange: &Exchange,
     problem: &Problem,
 ) {
-    context.counters.refusals[usize::from(problem.status.code() >= 500)] += 1;
+    context.counters.count_refusal(problem);
     let retry_after = context.retry_seconds();
     let mut body = Vec::new();
-    problem.encode(&mut body);
-    let mut head = begin_head(out, context, exchange, problem.status)
+    problem.encode(context.config, &mut body);
+    let mut head = begin_head(out, context, exchange, problem.status())
         .field("Content-Type", "application/problem+json");
-    head = match problem.hint {
-        Hint::None => head,
-        Hint::Allow(methods) => head.field("Allow", methods),
-        Hint::RetryLater => head.field_integer("Retry-After", retry_after),
+    if let Some(methods) = problem.allow {
+        head = head.field("Allow", methods);
+    }
+    if problem.is_temporary() {
+        head = head.field_integer("Retry-After", retry_after);
+    }
+    if problem.kind == ProblemKind::WebSocketVersion {
         // RFC 9110 §15.5.22: 426 names the protocol in Upgrade; RFC 6455 §4.4 the version.
-        Hint::WebSocketVersion => {
-            head.field("Upgrade", "websocket").field("Sec-WebSocket-Version", "13")
-        }
-    };
+        head = head.field("Upgrade", "websocket").field("Sec-WebSocket-Version", "13");
+    }
     topic_fields(head, "no-cache").field_integer("Content-Length", body.len() as u64).end();
     if !exchange.head_only {
         out.extend_from_slice(&body);

@@ -1,15 +1,17 @@
 //! A request head turned into what is asked: which topics, which wire, from where, in what form.
 
 use crate::config::{Config, Entrance, Origins};
+use crate::problem_kind::{FieldName, Parameter, Part, ProblemKind};
 use crate::topic::{EventName, IdempotencyKey, Start, TopicName};
 use crate::wire::http1::{
-    Head, Method, Preference, Query, Status, Version, percent_decode, prefer_wait, preferred,
+    Head, Method, Preference, Query, Version, percent_decode, prefer_wait, preferred,
 };
 use crate::wire::websocket::{accept_key, check_version, offers_subprotocol};
 
 use super::admission::admit;
+use super::files::{self, File};
 use super::operator::{self, Inquiry};
-use super::problem::{Hint, Problem};
+use super::problem::Problem;
 
 const TOPIC_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 pub(super) const TOPICS_METHODS: &str = "GET, HEAD, POST, OPTIONS";
@@ -58,6 +60,8 @@ pub(super) enum Route {
     Batch,
     /// Empty a topic.
     Delete(TopicName),
+    /// Say what would be done with the request in the body.
+    Explain,
     /// Say which methods there are.
     Options(&'static str),
     /// A resource of the server's own.
@@ -143,24 +147,16 @@ pub(super) enum Page {
     Health,
     /// `/readyz`
     Ready,
-    /// `/`
-    Index,
-    /// `/page.js`
-    Script,
-    /// `/page.css`
-    Style,
-    /// `/tidings.js`
-    Client,
-    /// `/tidings.classic.js`
-    ClassicClient,
-    /// `/tidings.d.ts`
-    ClientTypes,
+    /// `/errors`
+    Errors,
+    /// A file that is part of the server.
+    File(&'static File),
 }
 
 impl Page {
     /// Whether it is part of the page that shows the server at work.
     const fn is_show(self) -> bool {
-        matches!(self, Self::Index | Self::Script | Self::Style)
+        matches!(self, Self::File(file) if file.of_the_page)
     }
 }
 
@@ -191,8 +187,8 @@ pub(super) fn route(
     match head.method {
         Method::Unknown | Method::Connect => {
             return Err(Problem::new(
-                Status::NOT_IMPLEMENTED,
-                "This server does not know the method. Methods are case-sensitive, see docs/protocol.md.",
+                ProblemKind::UnknownMethod,
+                "The method of the request is not known here. Methods are case-sensitive: GET, HEAD, POST, PUT, DELETE, OPTIONS.",
             ));
         }
         Method::Options if head.path == "*" => return Ok(Route::Options(TOPIC_METHODS)),
@@ -201,7 +197,7 @@ pub(super) fn route(
     if operator::is_wanted(head) {
         return operator::route(head, entrance, config);
     }
-    if entrance == Entrance::Admin && !matches!(head.path, "/healthz" | "/readyz") {
+    if entrance == Entrance::Admin && !matches!(head.path, "/healthz" | "/readyz" | "/errors") {
         return Err(operator::NOTHING_ELSE);
     }
     if let Some(segment) = head.path.strip_prefix("/topics/") {
@@ -211,18 +207,16 @@ pub(super) fn route(
         "/topics" => return topics_route(head, config),
         "/healthz" => Page::Health,
         "/readyz" => Page::Ready,
-        "/" => Page::Index,
-        "/page.js" => Page::Script,
-        "/page.css" => Page::Style,
-        "/tidings.js" => Page::Client,
-        "/tidings.classic.js" => Page::ClassicClient,
-        "/tidings.d.ts" => Page::ClientTypes,
-        _ => {
-            return Err(Problem::new(
-                Status::NOT_FOUND,
-                "There is nothing here. Topics are at /topics/NAME, see docs/protocol.md.",
-            ));
-        }
+        "/errors" => Page::Errors,
+        path => match files::find(path) {
+            Some(file) => Page::File(file),
+            None => {
+                return Err(Problem::new(
+                    ProblemKind::NoSuchResource,
+                    "There is nothing at the path of the request. Topics are at /topics/NAME.",
+                ));
+            }
+        },
     };
     if page.is_show() && !config.page {
         return Err(NO_PAGE);
@@ -238,8 +232,8 @@ pub(super) fn route(
 fn topic_route(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route, Problem> {
     if segment.contains('/') {
         return Err(Problem::new(
-            Status::NOT_FOUND,
-            "A topic is one path segment. Write a slash in its name as %2F.",
+            ProblemKind::SlashInTopic,
+            "The path has a slash behind the topic's name. Write a slash in a name as %2F.",
         ));
     }
     match head.method {
@@ -265,29 +259,49 @@ fn topic_route(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route,
     }
 }
 
+/// `/explain`
+pub(super) fn explain_route(head: &Head<'_>) -> Result<Route, Problem> {
+    check_content_encoding(head)?;
+    if has_media_type(head, b"message/http") {
+        return Ok(Route::Explain);
+    }
+    Err(Problem::new(
+        ProblemKind::ExplainContentType,
+        "The field {part} is not message/http. Send the head of the request that is to be explained, as tidings explain does.",
+    )
+    .about_field(FieldName::ContentType))
+}
+
+/// Whether the content type, parameters aside, is this one.
+fn has_media_type(head: &Head<'_>, wanted: &[u8]) -> bool {
+    head.field("content-type").is_some_and(|value| {
+        let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+        value[..end].trim_ascii_end().eq_ignore_ascii_case(wanted)
+    })
+}
+
 /// `/topics`
 fn topics_route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
     match head.method {
         Method::Post => {
             check_content_encoding(head)?;
-            let media = head.field("content-type").map(|value| {
-                let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
-                value[..end].trim_ascii_end()
-            });
-            if !media.is_some_and(|media| media.eq_ignore_ascii_case(b"application/x-ndjson")) {
+            if !has_media_type(head, b"application/x-ndjson") {
                 return Err(Problem::new(
-                    Status::UNSUPPORTED_MEDIA_TYPE,
-                    "A batch has Content-Type: application/x-ndjson. To publish one message, POST it to /topics/NAME.",
-                ));
+                    ProblemKind::BatchContentType,
+                    "The field {part} of a batch is not application/x-ndjson. To publish one message, POST it to /topics/NAME.",
+                )
+                .about_field(FieldName::ContentType));
             }
             Ok(Route::Batch)
         }
         Method::Get if head.upgrades_to_websocket => {
             let query = Query::parse(head.query)?;
             match handshake(head, &query, Vec::new())? {
-                Route::WebSocket(handshake) if !handshake.json => Err(Problem::bad_request(
-                    "A WebSocket without a topic needs the subprotocol tidings.json.",
-                )),
+                Route::WebSocket(handshake) if !handshake.json => Err(Problem::new(
+                    ProblemKind::WebSocketWithoutTopic,
+                    "The path names no topic, and the field {part} does not offer tidings.json, which can name one later.",
+                )
+                .about_field(FieldName::SecWebSocketProtocol)),
                 route => Ok(route),
             }
         }
@@ -301,7 +315,10 @@ fn topics_route(head: &Head<'_>, config: &Config) -> Result<Route, Problem> {
 
 fn parse_topic(segment: &str) -> Result<TopicName, Problem> {
     if segment.contains(',') {
-        return Err(Problem::bad_request("Name one topic: several can only be read together."));
+        return Err(Problem::new(
+            ProblemKind::OneTopicOnly,
+            "The path names several topics, which can only be read together. Name one.",
+        ));
     }
     Ok(TopicName::parse(&percent_decode(segment)?)?)
 }
@@ -315,8 +332,9 @@ fn parse_topics(segment: &str, config: &Config) -> Result<Vec<TopicName>, Proble
     topics.sort_unstable();
     topics.dedup();
     if topics.len() > usize::from(config.limits.topics_per_connection) {
-        return Err(Problem::bad_request(
-            "Too many topics for one connection. Use fewer, or several connections.",
+        return Err(Problem::new(
+            ProblemKind::TooManyTopics,
+            "The path names more than {limit} topics (--topics-per-connection). Name fewer, or use several connections.",
         ));
     }
     Ok(topics)
@@ -336,11 +354,17 @@ fn read(
         Preference::Json => poll_wire(head, config, query)?,
     };
     let default = if wire == ReadWire::ShortPoll { Start::Earliest } else { Start::Latest };
-    let start = start(head, query, default)?;
+    let (source, start) = start(head, query, default)?;
     if start == Start::Unknown && wire == ReadWire::ShortPoll {
-        return Err(Problem::bad_request(
-            "The cursor is malformed. Give back what the server gave, or earliest, or latest.",
-        ));
+        let part = match source {
+            StartSource::LastEventId => Part::Field(FieldName::LastEventId),
+            _ => Part::Parameter(Parameter::After),
+        };
+        return Err(Problem::new(
+            ProblemKind::MalformedCursor,
+            "What {part} says is no cursor. Give back what the server gave, or earliest, or latest.",
+        )
+        .about(part));
     }
     Ok(Route::Read(Read { topics, start, wire }))
 }
@@ -348,9 +372,13 @@ fn read(
 fn poll_wire(head: &Head<'_>, config: &Config, query: &Query<'_>) -> Result<ReadWire, Problem> {
     let (seconds, applied) = match query.value("wait") {
         Some(text) => {
-            let seconds = parse_number(text).ok_or(Problem::bad_request(
-                "wait is a whole number of seconds, such as ?wait=25.",
-            ))?;
+            let seconds = parse_number(text).ok_or(
+                Problem::new(
+                    ProblemKind::MalformedWait,
+                    "The parameter {part} is not a whole number of seconds, such as ?wait=25.",
+                )
+                .about(Part::Parameter(Parameter::Wait)),
+            )?;
             (seconds.min(u64::from(WAIT_SECONDS_MAX)), None)
         }
         None => match prefer_wait(head.list("prefer")) {
@@ -362,27 +390,48 @@ fn poll_wire(head: &Head<'_>, config: &Config, query: &Query<'_>) -> Result<Read
     Ok(ReadWire::LongPoll { wait_ms, applied })
 }
 
-/// Where to begin (docs/protocol.md 3.3). A malformed cursor is [`Start::Unknown`].
-fn start(head: &Head<'_>, query: &Query<'_>, default: Start) -> Result<Start, Problem> {
-    let given = head
-        .field("last-event-id")
-        .filter(|value| !value.is_empty())
-        .or_else(|| query.value("after").map(str::as_bytes));
-    if let Some(text) = given {
-        return Ok(Start::parse(text).unwrap_or(Start::Unknown));
+/// What says where to begin. The first that is present counts (docs/protocol.md 3.3).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum StartSource {
+    LastEventId,
+    After,
+    IfNoneMatch,
+    Last,
+    /// None of them: where the way of waiting begins by itself.
+    Wire,
+}
+
+/// Where to begin, and what says so. A malformed cursor is [`Start::Unknown`].
+pub(super) fn start(
+    head: &Head<'_>,
+    query: &Query<'_>,
+    default: Start,
+) -> Result<(StartSource, Start), Problem> {
+    let parse = |text| Start::parse(text).unwrap_or(Start::Unknown);
+    if let Some(text) = head.field("last-event-id").filter(|value| !value.is_empty()) {
+        return Ok((StartSource::LastEventId, parse(text)));
+    }
+    if let Some(text) = query.value("after") {
+        return Ok((StartSource::After, parse(text.as_bytes())));
     }
     let tag = head.field("if-none-match").and_then(|value| {
         let tag = value.strip_prefix(b"W/").unwrap_or(value);
         Start::parse(tag.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()
     });
     if let Some(start @ Start::After(_)) = tag {
-        return Ok(start);
+        return Ok((StartSource::IfNoneMatch, start));
     }
     match query.value("last") {
-        None => Ok(default),
-        Some(text) => parse_number(text)
-            .map(Start::Last)
-            .ok_or(Problem::bad_request("last is a whole number of messages, such as ?last=10.")),
+        None => Ok((StartSource::Wire, default)),
+        Some(text) => {
+            parse_number(text).map(|count| (StartSource::Last, Start::Last(count))).ok_or(
+                Problem::new(
+                    ProblemKind::MalformedLast,
+                    "The parameter {part} is not a whole number of messages, such as ?last=10.",
+                )
+                .about(Part::Parameter(Parameter::Last)),
+            )
+        }
     }
 }
 
@@ -390,7 +439,7 @@ fn handshake(head: &Head<'_>, query: &Query<'_>, topics: Vec<TopicName>) -> Resu
     check_version(head.field("sec-websocket-version"))?;
     let key = head.field("sec-websocket-key").unwrap_or_default();
     let json = offers_subprotocol(head.list("sec-websocket-protocol"), "tidings.json")?;
-    let (accept, start) = (accept_key(key)?, start(head, query, Start::Latest)?);
+    let (accept, start) = (accept_key(key)?, start(head, query, Start::Latest)?.1);
     Ok(Route::WebSocket(Box::new(Handshake { topics, start, accept, json })))
 }
 
@@ -399,8 +448,16 @@ fn publish(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route, Pro
     let topic = parse_topic(segment)?;
     admit(config, &topic, 0)?;
     let query = Query::parse(head.query)?;
-    let event = head.field("event-type").or_else(|| query.value("event").map(str::as_bytes));
-    let event = event.map(EventName::parse).transpose()?;
+    let event = match (head.field("event-type"), query.value("event")) {
+        (Some(name), _) => Some((name, Part::Field(FieldName::EventType))),
+        (None, Some(name)) => Some((name.as_bytes(), Part::Parameter(Parameter::Event))),
+        (None, None) => None,
+    };
+    let event = event
+        .map(|(name, part)| {
+            EventName::parse(name).map_err(|error| Problem::from(error).about(part))
+        })
+        .transpose()?;
     let key = head.field("idempotency-key").map(IdempotencyKey::parse).transpose()?;
     let content_type = head.field("content-type").map(Box::from);
     Ok(Route::Publish(Box::new(Publish { topic, content_type, event, key })))
@@ -409,9 +466,10 @@ fn publish(head: &Head<'_>, config: &Config, segment: &str) -> Result<Route, Pro
 fn check_content_encoding(head: &Head<'_>) -> Result<(), Problem> {
     match head.field("content-encoding") {
         Some(coding) if !coding.eq_ignore_ascii_case(b"identity") => Err(Problem::new(
-            Status::UNSUPPORTED_MEDIA_TYPE,
-            "Compressed bodies are not taken. Send the body without Content-Encoding.",
-        )),
+            ProblemKind::CompressedBody,
+            "The field {part} says that the body is compressed, and such are not taken. Send it as it is, without the field.",
+        )
+        .about_field(FieldName::ContentEncoding)),
         _ => Ok(()),
     }
 }
@@ -432,15 +490,15 @@ fn grant(head: &Head<'_>, origins: &Origins) -> Result<Grant, Problem> {
     }
 }
 
-const FOREIGN_ORIGIN: Problem = Problem {
-    status: Status::FORBIDDEN,
-    detail: "Pages of this origin may not talk to this server. Its operator can allow it with --allow-origin.",
-    hint: Hint::None,
-};
+const FOREIGN_ORIGIN: Problem = Problem::new(
+    ProblemKind::ForeignOrigin,
+    "The field {part} names neither this server nor an origin that it allows. Its operator can allow it with --allow-origin.",
+)
+.about_field(FieldName::Origin);
 
 const NO_PAGE: Problem = Problem::new(
-    Status::NOT_FOUND,
-    "This server does not serve the page: its operator has turned it off (--no-page). Topics are at /topics/NAME, the browser client at /tidings.js.",
+    ProblemKind::PageTurnedOff,
+    "The path is of the page that shows the server at work, which its operator has turned off (--no-page). Topics are at /topics/NAME, the browser client at /tidings.js.",
 );
 
 /// Digits only: `str::parse` would take a plus sign.

@@ -278,7 +278,7 @@ impl Connection {
         if !problem.is_temporary() {
             return self.refuse(context, exchange, problem);
         }
-        context.counters.refusals[usize::from(problem.status.code() >= 500)] += 1;
+        context.counters.count_refusal(problem);
         exchange.persistent = false;
         let retry_ms = context.retry_ms();
         write_head(&mut self.outbox, context, &exchange, layout);
@@ -286,17 +286,12 @@ impl Connection {
         if layout.is_sse {
             sse::encode_retry(&mut notice, retry_ms);
             let mut data = Vec::new();
-            problem.encode(&mut data);
+            problem.encode(context.config, &mut data);
             let data = std::str::from_utf8(data.trim_ascii_end()).expect("JSON is UTF-8");
             sse::encode_event(&mut notice, Some("tidings:refused"), data);
         } else {
-            Object::new(&mut notice)
-                .string("type", "refused")
-                .integer("status", u64::from(problem.status.code()))
-                .string("title", problem.status.reason())
-                .string("detail", problem.detail)
-                .integer("retry_ms", retry_ms)
-                .end();
+            let line = Object::new(&mut notice).string("type", "refused");
+            problem.encode_into(context.config, line).integer("retry_ms", retry_ms).end();
         }
         layout.queue(&mut self.outbox, &notice, None);
         if layout.chunked {

@@ -105,7 +105,10 @@ impl Connection {
     ) {
         let subscription = match Subscription::open(context, &handshake.topics) {
             Ok(subscription) => subscription,
-            Err(_) => return self.refuse_websocket(context, exchange, &handshake),
+            Err(refusal) => {
+                let problem = Problem::from(refusal);
+                return self.refuse_websocket(context, exchange, &handshake, &problem);
+            }
         };
         context.counters.subscriptions[Wire::WebSocket as usize] += 1;
         let ping_ms = context.jittered(context.config.limits.ping_ms, 5);
@@ -132,7 +135,9 @@ impl Connection {
         context: &mut Context<'_, T>,
         exchange: Exchange,
         handshake: &Handshake,
+        problem: &Problem,
     ) {
+        context.counters.count_refusal(problem);
         self.switch_protocols(context, exchange, handshake);
         self.close_for_now(context, CloseReason::Refused);
     }
@@ -278,7 +283,7 @@ impl Connection {
         match beginning.asked {
             Asked::Url(exchange, handshake) => {
                 self.end_phase(context);
-                self.refuse_websocket(context, exchange, &handshake);
+                self.refuse_websocket(context, exchange, &handshake, &Problem::from(refusal));
             }
             Asked::Command { request, .. } => {
                 websocket.subscription.remove_fresh(context);

@@ -1,37 +1,73 @@
-// The live page: one topic received by four wires side by side.
+// The page at `/`: one topic received by four wires side by side, and what else can be shown of the server.
 
-import { subscribe, publish } from './tidings.js';
+import { publish } from './tidings.js';
+import { Chat } from './page/chat.js';
+import { Lane, WIRES } from './page/lane.js';
+import { Ledger } from './page/ledger.js';
+import { Log } from './page/log.js';
+import { Job } from './page/progress.js';
+import { Timeline } from './page/timeline.js';
+import { tooSlow } from './page/slow.js';
+import { Seat } from './page/seat.js';
 
-const WIRES = [
-  ['poll', 'Short poll', 'Asks every second, is answered at once.'],
-  ['long-poll', 'Long poll', 'Asks, and is answered when there is something.'],
-  ['sse', 'Server-Sent Events', 'Asks once; the answer never ends.'],
-  ['websocket', 'WebSocket', 'One connection, both ways.'],
-];
-const LATENCIES_MAX = 60;
-const MESSAGES_MAX = 8;
-const CUT_MS = 3000;
+const RATE_AT_FIRST = 3; // Messages a second, so that there is something to see.
 const RATE_MS_MAX = 60_000;
 const IN_FLIGHT_MAX = 20; // Publishes without an answer: beyond this the rate gives way.
+const PATIENCE_MS = 2500; // Without an answer to a publish for so long, the page says so.
+const NUMBERS_MS = 250; // Between two looks at the numbers: faster nobody reads.
+const GONE_MS = 1500; // With no wire open for so long, the server is gone.
+const LATENCY_MS_MAX = 5000; // The right end of the bars of latencies; the left is 1 ms.
 
 const find = (id) => document.getElementById(id);
 const topic = new URLSearchParams(location.search).get('topic') || 'demo';
+const ledger = new Ledger();
+const log = new Log(`${topic}-log`);
+const chat = new Chat(`${topic}-chat`);
+const job = new Job(`${topic}-job`, (text) => log.add(text));
+const seat = new Seat();
 
-// Messages of this page carry a number and this mark, so that each column knows when they left.
-const mark = Math.random().toString(36).slice(2, 10);
-const publishedAt = [];
+const lanes = WIRES.map((wire) => new Lane(wire, topic, ledger, (what, lane, caughtUp, missed) => {
+  if (what === 'back') arrange();
+  else log.add(`cut a connection (${lane.title}), which resumed: caught up ${caughtUp}, missed ${missed}`);
+}));
+const timeline = new Timeline(ledger, lanes, find('ticks'));
+
+// Who may have a connection now. A hidden page gives all of them back, and resumes; of several windows, one
+// holds those over HTTP, because a browser has only six of them for each server.
+function arrange() {
+  const [shown, seated] = [!document.hidden, seat.taken];
+  for (const lane of lanes) {
+    const held = lane.via === 'long-poll' || lane.via === 'sse';
+    if (shown && (seated || !held)) lane.open();
+    else if (lane.subscription) lane.close('paused');
+  }
+  chat.arrange(shown);
+  log.arrange(shown, seated);
+  job.arrange(shown, seated);
+  const text = shown && !seated ? 'Another window of this page has the long poll and the event stream: use this '
+    + 'one, and they come here. The log and the job below ask once a second meanwhile.' : '';
+  if (find('seat').textContent !== text) find('seat').textContent = text;
+}
+
+// Publishing.
+
 let inFlight = 0;
 
 async function send(text) {
-  const number = publishedAt.length;
-  publishedAt.push(performance.now());
+  const body = ledger.next(text);
   inFlight += 1;
+  const late = setTimeout(() => {
+    if (find('banner').hidden) show('The server has not taken a message yet. Asking again …');
+  }, PATIENCE_MS);
   try {
-    await publish(topic, { text, number, from: mark });
+    await publish(topic, body); // Which tries again for half a minute when it is refused for now.
     show('');
   } catch (error) {
-    show(`Not published: ${error.message}`);
+    ledger.published[body.number] = NaN; // It is on its way to nobody.
+    setRate(0);
+    show(`Not published: ${error.status ? error.message : 'the server does not answer.'}`);
   } finally {
+    clearTimeout(late);
     inFlight -= 1;
   }
 }
@@ -39,179 +75,6 @@ async function send(text) {
 function show(text) {
   if (find('status').textContent !== text) find('status').textContent = text;
 }
-
-class Column {
-  constructor(via, title, how) {
-    this.via = via;
-    this.received = 0;
-    this.requestsBefore = 0; // Those of subscriptions that were cut.
-    this.latencies = [];
-    this.rows = [];
-    this.resumedAt = undefined;
-    this.caughtUp = 0;
-    this.gone = 0;
-
-    const section = find('column').content.cloneNode(true).firstElementChild;
-    const heading = section.querySelector('h2');
-    heading.textContent = title;
-    heading.id = `title-${via}`;
-    section.setAttribute('aria-labelledby', heading.id);
-    section.querySelector('.how').textContent = how;
-    this.state = section.querySelector('.state');
-    this.note = section.querySelector('.note');
-    this.path = section.querySelector('path');
-    this.list = section.querySelector('.messages');
-    this.button = section.querySelector('button');
-    this.button.setAttribute('aria-describedby', heading.id);
-    this.button.addEventListener('click', () => this.cut());
-    this.values = {};
-    for (const element of section.querySelectorAll('[data-show]')) {
-      this.values[element.dataset.show] = element;
-    }
-    find('columns').append(section);
-  }
-
-  get isCut() {
-    return this.button.getAttribute('aria-disabled') === 'true';
-  }
-
-  open() {
-    this.subscription = subscribe(topic, {
-      via: this.via,
-      after: this.cursor,
-      onMessage: (message) => this.take(message),
-      onGap: ({ count }) => this.gap(count),
-      onState: (state, { error }) => this.tell(state, error),
-    });
-  }
-
-  close() {
-    if (!this.subscription) return;
-    this.subscription.close();
-    this.cursor = this.subscription.cursor;
-    this.requestsBefore += this.subscription.requests;
-    this.subscription = undefined;
-  }
-
-  // Closes the connection, keeps the cursor, and comes back with it.
-  cut() {
-    if (this.isCut) return;
-    this.button.setAttribute('aria-disabled', 'true');
-    this.close();
-    this.tell('cut');
-    this.note.textContent = `Cut. Back in ${CUT_MS / 1000} s.`;
-    setTimeout(() => {
-      this.resumedAt = performance.now();
-      this.caughtUp = this.gone = 0;
-      this.button.removeAttribute('aria-disabled');
-      if (!document.hidden) this.open();
-      setTimeout(() => this.report(), 1500);
-    }, CUT_MS);
-  }
-
-  report() {
-    const missed = Number.isNaN(this.gone) ? 'some' : this.gone || 'none';
-    this.note.textContent = `Back: ${this.caughtUp} caught up, ${missed} missed.`;
-    this.resumedAt = undefined;
-  }
-
-  tell(state, error) {
-    this.state.dataset.state = state;
-    this.state.textContent = state;
-    if (error && state === 'closed') this.note.textContent = error.message;
-    repaint();
-  }
-
-  take(message) {
-    const now = performance.now();
-    let body = message.data; // An object of this page's, or whatever somebody else published.
-    if (this.via === 'sse') {
-      try { body = JSON.parse(body); } catch { /* Text, then. */ }
-    }
-    const own = body?.from === mark ? publishedAt[body.number] : undefined;
-    let latency;
-    if (own !== undefined) latency = now - own;
-    else if (message.time !== undefined) latency = Math.max(0, Date.now() - message.time);
-
-    this.received += 1;
-    if (this.resumedAt !== undefined && own < this.resumedAt) this.caughtUp += 1;
-    if (latency !== undefined) {
-      this.latencies.push(latency);
-      if (this.latencies.length > LATENCIES_MAX) this.latencies.shift();
-    }
-    const isOurs = typeof body?.text === 'string' && Number.isInteger(body.number);
-    const text = isOurs ? `${body.text} #${body.number + 1}` : asText(message.data);
-    this.addRow({ text, latency });
-  }
-
-  gap(count) {
-    this.gone += count ?? NaN; // Nobody knows how many.
-    const text = count === null ? 'some messages are gone' : `${count} messages are gone`;
-    this.addRow({ text, isGap: true });
-  }
-
-  addRow(row) {
-    this.rows.unshift(row);
-    this.rows.length = Math.min(this.rows.length, MESSAGES_MAX);
-    this.isStale = true;
-    repaint();
-  }
-
-  paint() {
-    const latencies = this.latencies;
-    const sorted = latencies.toSorted((a, b) => a - b);
-    this.values.received.textContent = this.received;
-    this.values.requests.textContent = this.requestsBefore + (this.subscription?.requests ?? 0);
-    if (!this.isStale) return;
-    this.isStale = false;
-    this.values.latency.textContent = asTime(latencies.at(-1));
-    this.values.median.textContent = asTime(sorted[sorted.length >> 1]);
-    const left = LATENCIES_MAX - latencies.length;
-    this.path.setAttribute('d', latencies.map((latency, index) => {
-      const height = Math.min(20, Math.max(0.4, latency / 50)).toFixed(2);
-      return `M${left + index + 0.1} 20v-${height}h.8v${height}z`;
-    }).join(''));
-    this.list.replaceChildren(...this.rows.map(({ text, latency, isGap }) => {
-      const item = document.createElement('li');
-      const what = document.createElement('span');
-      what.textContent = text;
-      item.append(what);
-      if (isGap) item.className = 'gap';
-      if (latency !== undefined) {
-        const when = document.createElement('span');
-        when.className = 'quiet';
-        when.textContent = asTime(latency);
-        item.append(' ', when);
-      }
-      return item;
-    }));
-  }
-}
-
-function asText(data) {
-  return (typeof data === 'string' ? data : JSON.stringify(data)).slice(0, 200);
-}
-
-function asTime(ms) {
-  if (ms === undefined) return '–';
-  if (ms < 10) return `${ms.toFixed(1)} ms`;
-  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
-}
-
-// However much arrives, the page is drawn once a frame.
-let isPainting = false;
-function repaint() {
-  if (isPainting) return;
-  isPainting = true;
-  requestAnimationFrame(() => {
-    isPainting = false;
-    for (const column of columns) column.paint();
-  });
-}
-
-const columns = WIRES.map((wire) => new Column(...wire));
-
-// Publishing.
 
 find('publish').addEventListener('submit', (event) => {
   event.preventDefault();
@@ -225,14 +88,12 @@ let stopAt = 0;
 function setRate(value) {
   clearInterval(timer);
   rate.value = value;
-  showRate();
-  if (value === 0) return;
   stopAt = performance.now() + RATE_MS_MAX;
   showRate();
+  if (value === 0) return;
   timer = setInterval(() => {
     if (performance.now() > stopAt) return setRate(0);
-    if (inFlight < IN_FLIGHT_MAX) send(find('text').value);
-    showRate();
+    if (inFlight < IN_FLIGHT_MAX && find('banner').hidden) send(find('text').value);
   }, 1000 / value);
 }
 
@@ -245,23 +106,108 @@ function showRate() {
 }
 
 rate.addEventListener('input', () => setRate(rate.valueAsNumber));
-setRate(0); // Browsers like to restore what a form had.
+rate.addEventListener('change', () => {
+  if (rate.valueAsNumber) log.add(`publishes ${rate.valueAsNumber} messages a second`);
+});
 
-// A hidden page gives its connections back (a browser has only six for each server) and resumes.
+// Numbers.
+
+function asTime(ms) {
+  if (ms === undefined) return '–';
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+function asBytes(bytes) {
+  if (Number.isNaN(bytes)) return '–';
+  if (bytes < 1000) return `${bytes} B`;
+  return bytes < 1e6 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+function showNumbers() {
+  const all = lanes.map((lane) => lane.numbers());
+  const largest = (name) => Math.max(1, ...all.map((numbers) => numbers[name] || 0));
+  const [requests, bytes] = [largest('requests'), largest('bytes')];
+  lanes.forEach((lane, index) => {
+    lane.refresh();
+    const [numbers, { values }] = [all[index], lane];
+    const set = (name, text, share) => {
+      if (values[name].textContent !== text) values[name].textContent = text;
+      if (share !== undefined) values[name].style.setProperty('--share', share.toFixed(3));
+    };
+    set('last', asTime(numbers.last));
+    const { median = 1 } = numbers;
+    set('median', asTime(numbers.median),
+      Math.min(1, Math.max(0, Math.log(median) / Math.log(LATENCY_MS_MAX))));
+    set('worst', asTime(numbers.worst));
+    set('received', numbers.received.toLocaleString('en'));
+    set('requests', numbers.requests.toLocaleString('en'), numbers.requests / requests);
+    set('bytes', asBytes(numbers.bytes), (numbers.bytes || 0) / bytes);
+    set('reconnects', String(numbers.reconnects));
+    set('said', numbers.said ?? '–');
+  });
+  const [slow, , , fast] = all;
+  if (slow.median !== undefined && fast.median !== undefined) {
+    const times = (value) => (value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString('en'));
+    find('summary').textContent = `A message waits ${asTime(slow.median)} for a short poll, `
+      + `${asTime(fast.median)} for a WebSocket: ${times(slow.median / fast.median)} times as long, `
+      + `with ${times(slow.requests / fast.requests)} times the requests.`;
+  }
+}
+
+let openAt = performance.now();
+
+function lookAround() {
+  showRate();
+  showNumbers();
+  const now = performance.now();
+  const expected = lanes.filter((lane) => lane.subscription);
+  if (document.hidden || expected.length === 0 || expected.some((lane) => lane.state === 'open')) openAt = now;
+  const gone = now - openAt > GONE_MS;
+  if (find('banner').hidden === gone) {
+    find('banner').hidden = !gone;
+    find('banner').textContent = gone ? 'The server does not answer. This page asks again by itself, and resumes.' : '';
+  }
+}
+
+// Beginning.
+
+find('freeze').addEventListener('click', ({ target }) => {
+  const on = target.getAttribute('aria-pressed') !== 'true';
+  target.setAttribute('aria-pressed', on);
+  timeline.hold(on);
+});
+
+for (const button of document.querySelectorAll('.copy')) {
+  button.addEventListener('click', async () => {
+    const source = find(button.dataset.copies);
+    const text = button.textContent;
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.textContent = 'Copied';
+    } catch { // Only for pages over HTTPS and of this machine.
+      getSelection().selectAllChildren(source);
+      button.textContent = 'Selected';
+    }
+    setTimeout(() => (button.textContent = text), 1500);
+  });
+}
+
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) setRate(0);
-  for (const column of columns) {
-    if (document.hidden) column.close();
-    else if (!column.subscription && !column.isCut) column.open();
-  }
+  arrange();
 });
+seat.onChange = arrange;
 
 find('topic').textContent = topic;
 const path = `topics/${encodeURIComponent(topic).replaceAll("'", '%27')}`;
 find('command').textContent = `curl -d hello '${new URL(path, import.meta.url)}'`;
-try {
-  for (const column of columns) column.open();
-} catch (error) {
-  show(error.message);
-}
-setInterval(repaint, 1000); // Requests go up without messages.
+tooSlow(`${topic}-slow-${ledger.mark}`, (text) => log.add(text));
+arrange();
+log.add('opened this page');
+setRate(matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : RATE_AT_FIRST);
+setInterval(lookAround, NUMBERS_MS);
+requestAnimationFrame(function frame(now) {
+  timeline.draw(now);
+  requestAnimationFrame(frame);
+});

@@ -62,6 +62,8 @@ export interface SubscribeOptions<Data = any> {
   onState?(state: State, detail: StateDetail): void;
   /** If true, a page that nobody sees has no connection, and resumes where it was. */
   pauseWhenHidden?: boolean;
+  /** If true, tabs of one origin share a connection, where the browser has Web Locks. */
+  share?: boolean;
   /** Closes the subscription. */
   signal?: AbortSignal;
 }

@@ -13,8 +13,9 @@ const WIRES = { websocket, sse, ndjson, 'long-poll': longPoll, poll };
 // that a message is the same on every wire; and by fetch, as EventSource hides refusals, heartbeats
 // and the number of bytes.
 const AUTO = ['websocket', 'sse', 'long-poll', 'poll'];
-const OPEN_MS_MAX = 5000; // A wire that has said nothing by then does not get through.
-const SILENCE_MS_MAX = 75_000; // Several heartbeats [9.4], and more than a hidden tab's timers take.
+const OPEN_MS_MAX = 3000; // A wire that has said nothing by then does not get through; or all are
+// slow here: when none did, each has twice the time, and then four times.
+const SILENCE_MS_MAX = 75_000; // Several heartbeats [9.4], and more than a hidden tab's minute.
 const STEADY_MS = 10_000; // A connection that held this long ends a series of failures.
 const STRIKES_MAX = 3; // So often may a wire fail that has worked, until another one is tried.
 const REST_MS_MIN = 60_000; // A wire that failed where another one worked is left alone for this
@@ -33,13 +34,27 @@ const PUBLISH_MS_MAX = 30_000; // Well within the time that the server knows a k
 //   onState    called with 'connecting', 'open', 'waiting', 'paused' or 'closed', and with
 //              { via, retryMs?, error? }
 //   pauseWhenHidden  if true, a page that nobody sees has no connection; it resumes with the cursor
+//   share      if true, tabs of this origin that ask the same server have one connection together,
+//              where the browser can do that; each has its own cursor all the same
 //   signal     an AbortSignal that closes it
 // Returns { close(), cursor, state, via, requests, bytes, reconnects }: the cursor is behind the
 // last message handed over, `bytes` are those of bodies that were received, and `reconnects` says
 // how often there was a connection again after one that had been open. It closes by itself only if
 // the server says that the request is wrong.
 function subscribe(topics, options = {}) {
-  return new Subscription([...new Set([topics].flat())], options);
+  const names = [...new Set([topics].flat())];
+  const canShare = globalThis.navigator?.locks && globalThis.BroadcastChannel;
+  const isShared = options.share && canShare; // Browsers have locks for https: and localhost only.
+  return new (isShared ? SharedSubscription : Subscription)(names, options);
+}
+
+// The wires to try, from the best on; it throws if there is none.
+function wires(via = 'auto') {
+  if (via !== 'auto' && !Object.hasOwn(WIRES, via)) throw new TypeError(`no wire "${via}"`);
+  const here = (via === 'auto' ? AUTO : [via])
+    .filter((via) => via !== 'websocket' || globalThis.WebSocket);
+  if (here.length === 0) throw new TypeError('there is no WebSocket here');
+  return here;
 }
 
 class Subscription {
@@ -49,6 +64,7 @@ class Subscription {
   state = 'connecting';
   via; // The wire in use.
   #options;
+  #tally; // Where requests, bytes and reconnects are counted.
   #address;
   #position;
   #wires;
@@ -64,15 +80,12 @@ class Subscription {
   #isTrying = false;
 
   constructor(names, options) {
-    const { via = 'auto', after, last, url, signal } = options;
-    if (via !== 'auto' && !Object.hasOwn(WIRES, via)) {
-      throw new TypeError(`there is no wire "${via}"`);
-    }
+    const { via, after, last, url, signal, tally = this } = options;
     this.#options = options;
+    this.#tally = tally;
     this.#address = topicAddress(names, url);
     this.#position = new Position(names, after, last);
-    this.#wires = (via === 'auto' ? AUTO : [via]).filter(isHere);
-    if (this.#wires.length === 0) throw new TypeError(`there is no "${via}" here`);
+    this.#wires = wires(via);
     this.via = this.#choose();
     signal?.addEventListener('abort', () => this.close(), { signal: this.#end.signal });
     for (const [target, type] of [
@@ -101,7 +114,8 @@ class Subscription {
 
   // A page that was left may be kept, to be shown again, only if it has no connections.
   get #isHidden() {
-    return this.#isUnloaded || Boolean(this.#options.pauseWhenHidden && globalThis.document?.hidden);
+    const { pauseWhenHidden } = this.#options;
+    return this.#isUnloaded || Boolean(pauseWhenHidden && globalThis.document?.hidden);
   }
 
   #close(error) {
@@ -145,16 +159,16 @@ class Subscription {
     let tickedAt = performance.now();
     const watch = setInterval(() => {
       const now = performance.now();
-      const slept = now - tickedAt > STEADY_MS; // The machine or the tab: it is not the wire's fault.
+      const slept = now - tickedAt > STEADY_MS; // The machine or the tab: not the wire's fault.
       tickedAt = now;
-      const openMsMax = OPEN_MS_MAX * 2 ** Math.min(this.#failures, 2); // Perhaps all is slow here.
+      const openMsMax = OPEN_MS_MAX * 2 ** Math.min(this.#failures, 2);
       if (now - link.heardAt > (link.openedAt === undefined ? openMsMax : SILENCE_MS_MAX)) {
         link.isBlocked = !slept;
         attempt.abort(new Error('the server is not heard'));
       } else if (link.openedAt !== undefined) {
         this.#tryBetter(attempt);
       }
-    }, 1000);
+    }, 500);
     await WIRES[this.via](link).catch((error) => (link.error ??= error));
     clearInterval(watch);
     attempt.abort(); // Whatever is left of the connection.
@@ -164,21 +178,22 @@ class Subscription {
   #newLink(via, signal, hooks) {
     return new Link(via, signal, hooks, {
       request: (parameters) => {
-        this.requests += 1;
+        this.#tally.requests += 1;
         const url = new URL(this.#address);
         url.search = new URLSearchParams({ ...this.#position.query, ...parameters });
         return url;
       },
-      count: (bytes) => (this.bytes += bytes),
+      count: (bytes) => (this.#tally.bytes += bytes),
     });
   }
 
   #open(link, cursor) {
     if (this.state === 'closed') return;
     this.#position.move(cursor);
-    if (link.openedAt !== undefined) return;
+    if (cursor !== undefined) call(this.#options.onCursor, cursor);
+    if (link.openedAt !== undefined || this.state === 'closed') return;
     link.openedAt = performance.now();
-    if (this.#proven.size > 0) this.reconnects += 1;
+    if (this.#proven.size > 0) this.#tally.reconnects += 1;
     this.#proven.add(link.via);
     // That these failed is not for want of a network.
     this.#failed.forEach((via) => rest(this.#address, via));
@@ -237,7 +252,7 @@ class Subscription {
       const hooks = { open: () => resolve(true), message: nothing, gap: nothing };
       const link = this.#newLink(better, trial.signal, hooks);
       WIRES[better](link).catch(nothing).then(() => resolve(false));
-      sleep(OPEN_MS_MAX, attempt.signal).then(() => resolve(false));
+      sleep(OPEN_MS_MAX * 2, attempt.signal).then(() => resolve(false));
     });
     trial.abort();
     this.#isTrying = false;
@@ -245,6 +260,51 @@ class Subscription {
     if (works) attempt.abort(INTERRUPTED);
     else rest(this.#address, better);
   }
+}
+
+// What tabs do together is in a file of its own, for pages that ask for it. Until it is there,
+// nothing happens; without it, the tab has a connection of its own.
+class SharedSubscription {
+  requests = 0;
+  bytes = 0;
+  reconnects = 0;
+  #carrier;
+
+  constructor(names, options) {
+    const { via, after, url, signal } = options;
+    topicAddress(names, url);
+    const ended = new AbortController();
+    const end = () => this.close();
+    const ownOptions = { ...options, tally: this, onState: (state, detail) => {
+      if (state === 'closed') ended.abort();
+      call(options.onState, state, detail);
+    } };
+    const goAlone = (cursor) => (this.#carrier = new Subscription(names, {
+      ...ownOptions, after: cursor === 'latest' ? after : cursor,
+    }));
+    this.#carrier = {
+      state: 'connecting', via: wires(via)[0], cursor: after ?? 'latest',
+      close() {
+        this.state = 'closed';
+        ownOptions.onState('closed', { via: this.via });
+      },
+    };
+    signal?.addEventListener('abort', end, { signal: ended.signal });
+    import(new URL('tidings-share.js', home)).then(({ Member }) => {
+      if (ended.signal.aborted) return;
+      const member = new Member(names, ownOptions, CORE, this, goAlone);
+      (this.#carrier = member).start();
+    }).catch(() => ended.signal.aborted || goAlone('latest'));
+    if (signal?.aborted) queueMicrotask(end);
+  }
+
+  get state() { return this.#carrier.state; }
+
+  get via() { return this.#carrier.via; }
+
+  get cursor() { return this.#carrier.cursor; }
+
+  close() { if (this.state !== 'closed') this.#carrier.close(); }
 }
 
 // Publishes one message and returns its id. A string is sent as text, a Blob or buffer as binary,
@@ -353,7 +413,7 @@ class Position {
   move(cursor) {
     if (cursor === undefined) return;
     const parts = cursor.split('.');
-    const isWhole = parts.length === this.#names.length;
+    const isWhole = parts.length === this.#names.length && cursor.includes('-');
     this.#start = isWhole ? undefined : cursor;
     this.#last = undefined;
     if (isWhole) this.#names.forEach((name, index) => this.#parts.set(name, parts[index]));
@@ -363,7 +423,10 @@ class Position {
   set(topic, id) {
     this.#parts.set(topic, id);
     this.#last = undefined;
+    if (this.#parts.size === this.#names.length) this.#start = undefined;
   }
+
+  get(topic) { return this.#parts.get(topic); }
 }
 
 // A connection, as its wire sees it.
@@ -544,7 +607,6 @@ function rest(address, via) {
 }
 
 const LATEST = { after: 'latest' };
-const isHere = (via) => via !== 'websocket' || Boolean(globalThis.WebSocket);
 
 // Full jitter: clients that lost the same server at the same time do not come back together.
 const backOff = (failures) => Math.random() * Math.min(30_000, 1000 * 2 ** failures);
@@ -579,6 +641,11 @@ const randomKey = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
 // The text that an EventSource would have given.
 const asPayload = ({ data, content_type: type = '' }) =>
   typeof data === 'string' && !type.includes('json') ? data : JSON.stringify(data);
+
+// What /tidings-share.js builds on.
+const CORE = {
+  Subscription, Position, Link, readPage, topicAddress, wires, backOff, call, randomKey,
+};
 
 // What follows is the module's own; /tidings.classic.js ends otherwise.
 const home = import.meta.url;

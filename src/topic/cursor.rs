@@ -109,6 +109,11 @@ impl Cursor {
         Ok(Self(positions))
     }
 
+    /// For how many topics it is.
+    pub fn topics(&self) -> usize {
+        self.0.len()
+    }
+
     /// The positions if there are `topics` of them, else none (docs/protocol.md 3.4).
     pub fn positions(&self, topics: usize) -> Option<&[Position]> {
         (self.0.len() == topics).then_some(&self.0)

@@ -1,5 +1,6 @@
 //! One published message, checked when it is made.
 
+use crate::problem_kind::ProblemKind;
 use crate::wire::json::{self, JsonError};
 
 /// Bytes that a message costs beside its payload and names, counted against `log-bytes` and `memory`: the
@@ -49,21 +50,28 @@ impl MessageError {
         match self {
             Self::Json(error) => error.detail(),
             Self::NotUtf8 => {
-                "The payload of a text type must be UTF-8. Convert it, or publish it as application/octet-stream."
+                "The content type says text, and the payload is not UTF-8. Convert it, or publish it as application/octet-stream."
             }
             Self::ContentType => {
-                "The content type must be a media type of at most 200 visible characters."
+                "The content type is not a media type of at most 200 visible characters."
             }
             Self::Event => {
-                "An event name is 1 to 128 bytes of UTF-8 without control characters and does not begin with tidings:."
+                "The event name is not 1 to 128 bytes of UTF-8 without control characters, or begins with tidings: as only the server's own do."
             }
-            Self::Key => "An idempotency key is 1 to 128 visible ASCII characters.",
+            Self::Key => "The idempotency key is not 1 to 128 visible ASCII characters.",
         }
     }
 
-    /// Whether another content type would help (415 rather than 400).
-    pub const fn is_about_type(self) -> bool {
-        matches!(self, Self::NotUtf8 | Self::ContentType)
+    /// What it is called.
+    pub const fn kind(self) -> ProblemKind {
+        match self {
+            Self::Json(JsonError::Invalid) => ProblemKind::PayloadNotJson,
+            Self::Json(_) => ProblemKind::PayloadNotPortable,
+            Self::NotUtf8 => ProblemKind::PayloadNotUtf8,
+            Self::ContentType => ProblemKind::MalformedContentType,
+            Self::Event => ProblemKind::MalformedEventName,
+            Self::Key => ProblemKind::MalformedIdempotencyKey,
+        }
     }
 }
 

@@ -19,6 +19,6 @@ pub use log::{Log, Reach, Retention};
 pub use message::{EventName, IdempotencyKey, Kind, Message, MessageError};
 #[cfg(any(test, fuzzing))]
 pub use name::fuzz_target;
-pub use name::{NameError, TopicName};
+pub use name::{NAME_BYTES_MAX, NameError, TopicName};
 pub use subscription::{Due, Edge};
-pub use topics::{Outcome, Publishing, Refusal, Ticket, TopicId, Topics, View};
+pub use topics::{Glimpse, Outcome, Publishing, Refusal, Ticket, TopicId, Topics, View};

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
+use crate::problem_kind::ProblemKind;
+
 /// Bytes of a topic's name.
-pub(super) const NAME_BYTES_MAX: usize = 200;
+pub const NAME_BYTES_MAX: usize = 200;
 
 /// A topic's name: 1 to 200 bytes of UTF-8 without control and format characters, line and paragraph
 /// separators, `,`, `*` and `>`. Compared as bytes. Cloning shares the bytes.
@@ -29,11 +31,22 @@ pub enum NameError {
 }
 
 impl NameError {
-    /// What is wrong and what to do.
+    /// What it is called.
+    pub const fn kind(self) -> ProblemKind {
+        match self {
+            Self::Empty => ProblemKind::TopicNameMissing,
+            Self::TooLong => ProblemKind::TopicNameTooLong,
+            Self::NotUtf8 => ProblemKind::TopicNameNotUtf8,
+            Self::Unprintable => ProblemKind::TopicNameUnprintable,
+            Self::Reserved => ProblemKind::TopicNameReserved,
+        }
+    }
+
+    /// What is wrong and what to do; `{limit}` stands for the bound that was reached.
     pub const fn detail(self) -> &'static str {
         match self {
-            Self::Empty => "A topic's name is missing. Use /topics/NAME with 1 to 200 bytes.",
-            Self::TooLong => "The topic's name is longer than 200 bytes. Shorten it.",
+            Self::Empty => "A topic's name is missing. Name it behind /topics/, in 1 to 200 bytes.",
+            Self::TooLong => "The topic's name has more than {limit} bytes. Shorten it.",
             Self::NotUtf8 => {
                 "The topic's name is not UTF-8 after percent-decoding. Encode it as UTF-8."
             }

@@ -65,6 +65,20 @@ pub enum View<'a> {
     Live(&'a Log),
 }
 
+/// What is known of a topic that nobody need have used.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Glimpse {
+    /// It is there.
+    There {
+        /// How far its log is.
+        reach: Reach,
+        /// The oldest message retained, or the next one if there is none.
+        first_seq: u64,
+    },
+    /// It has not begun, or was forgotten.
+    Unused,
+}
+
 /// The topics of a worker.
 pub trait Topics {
     /// Publishes. `ticket` names the answer if it comes later.

@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::problem_kind::{Member, Part, ProblemKind};
+
 /// Bytes of a `request` member, which is echoed.
 const REQUEST_BYTES_MAX: usize = 64;
 
@@ -27,21 +29,49 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// What is wrong and what to do.
+    /// What it is called.
+    pub const fn kind(self) -> ProblemKind {
+        match self {
+            Self::Malformed => ProblemKind::MalformedObject,
+            Self::UnknownType => ProblemKind::UnknownCommand,
+            Self::MissingMember => ProblemKind::MissingMember,
+            Self::SurplusMember => ProblemKind::SurplusMember,
+            Self::BadRequestMember => ProblemKind::MalformedRequestMember,
+            Self::BadEncoding => ProblemKind::MalformedBase64,
+        }
+    }
+
+    /// The member that it is about, if it is about one.
+    pub const fn part(self) -> Option<Part> {
+        match self {
+            Self::UnknownType => Some(Part::Member(Member::Type)),
+            Self::BadRequestMember => Some(Part::Member(Member::Request)),
+            Self::BadEncoding => Some(Part::Member(Member::Data)),
+            Self::Malformed | Self::MissingMember | Self::SurplusMember => None,
+        }
+    }
+
+    /// What is wrong and what to do; `{part}` stands for the member.
     pub const fn detail(self) -> &'static str {
         match self {
             Self::Malformed => {
-                "Send one JSON object with the members of docs/protocol.md 5.3 or 11.3, each once."
+                "It is not one JSON object with the members of docs/protocol.md 5.3 or 11.3, each once and of its type."
             }
             Self::UnknownType => {
-                "The type must be subscribe, unsubscribe, publish or ping (docs/protocol.md 11.3)."
+                "The member {part} is not subscribe, unsubscribe, publish or ping (docs/protocol.md 11.3)."
             }
             Self::MissingMember => {
-                "A member is missing: publish needs topic and data, subscribe and unsubscribe need topics."
+                "A member is missing: a publish or a line needs topic and data, subscribe and unsubscribe need topics."
             }
-            Self::SurplusMember => "A member does not belong to this type (docs/protocol.md 11.3).",
-            Self::BadRequestMember => "request must be a number or a string of at most 64 bytes.",
-            Self::BadEncoding => "encoding must be base64, and data then a padded base64 string.",
+            Self::SurplusMember => {
+                "A member does not belong to a line or command of this type (docs/protocol.md 5.3, 11.3)."
+            }
+            Self::BadRequestMember => {
+                "The member {part} is not a number or a string of at most 64 bytes."
+            }
+            Self::BadEncoding => {
+                "The member encoding is not base64, or the member {part} not a padded base64 string."
+            }
         }
     }
 }

@@ -119,6 +119,11 @@ impl<'a> Object<'a> {
         self.value(name, |out| encode_integer(out, value))
     }
 
+    /// A member whose value is true or false.
+    pub fn boolean(self, name: &str, value: bool) -> Self {
+        self.value(name, |out| out.extend_from_slice(if value { b"true" } else { b"false" }))
+    }
+
     /// A member whose value is written by `write`, which appends one JSON value.
     pub fn value(mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         if !std::mem::take(&mut self.first) {

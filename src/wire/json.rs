@@ -30,14 +30,14 @@ impl JsonError {
     pub const fn detail(self) -> &'static str {
         match self {
             Self::Invalid => {
-                "The payload is not valid JSON. Mend it, or publish it with another Content-Type."
+                "The content type says JSON, and the payload is not valid JSON. Mend it, or publish it with another content type."
             }
-            Self::TooDeep => "The JSON is nested more than 100 deep. Flatten it.",
+            Self::TooDeep => "The JSON of the payload is nested more than 100 deep. Flatten it.",
             Self::HalfSurrogate => {
-                "The JSON has half a surrogate pair. Escape a character with both halves, or not at all."
+                "The JSON of the payload has half a surrogate pair. Escape a character with both halves, or not at all."
             }
             Self::NumberTooLarge => {
-                "The JSON has a number that is too large for a double. Send it as a string."
+                "The JSON of the payload has a number that is too large for a double. Send it as a string."
             }
         }
     }

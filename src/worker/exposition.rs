@@ -7,6 +7,7 @@ use super::survey::Numbers;
 use crate::counters::{
     CloseReason, Counters, Histogram, HubGauges, LOG_LINES_DROPPED, Process, Wire,
 };
+use crate::problem_kind::ProblemKind;
 use crate::time::Now;
 
 /// A text being written, family by family.
@@ -116,9 +117,9 @@ pub(super) fn text(workers: &[Numbers], process: &Process, now: Now) -> String {
 
 fn traffic(text: &mut Text, counters: &Counters) {
     text.counter("tidings_requests_total", "Requests whose head was read.", counters.requests);
-    let refusals = ["4xx", "5xx"].into_iter().zip(counters.refusals);
-    let family = ("tidings_refusals_total", "counter", "Refusals, by class of their status.");
-    text.labelled(family, "status", Unit::One, refusals);
+    let kinds = ProblemKind::ALL.iter().map(|kind| kind.slug());
+    let family = ("tidings_refusals_total", "counter", "Refusals (docs/errors.md).");
+    text.labelled(family, "reason", Unit::One, kinds.zip(counters.refusals.0));
     text.counter(
         "tidings_messages_published_total",
         "Messages that clients published.",

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::survey::{Report, Reported};
-use crate::connection::{ConnectionName, ConnectionsWanted, Inquiry, TopicsWanted};
+use crate::connection::{ConnectionName, ConnectionsWanted, Explaining, Inquiry, TopicsWanted};
 use crate::hub;
 use crate::key::ConnectionKey;
 use crate::limits::LISTINGS_MAX;
@@ -45,6 +45,8 @@ pub enum Question {
     Connections(ConnectionsWanted),
     /// To end this connection of its own.
     End(ConnectionKey),
+    /// How far those of its topics are that a request names.
+    Explain(Explaining),
 }
 
 /// Questions that wait for answers.
@@ -99,7 +101,10 @@ impl Inquiries {
         let is_listing = |one: &&UnderWay| {
             matches!(
                 *one.question,
-                Question::Names(_) | Question::Topics(_) | Question::Connections(_)
+                Question::Names(_)
+                    | Question::Topics(_)
+                    | Question::Connections(_)
+                    | Question::Explain(_)
             )
         };
         let listings = self.under_way.iter().filter(is_listing).count();
@@ -117,6 +122,7 @@ impl Inquiries {
             _ if listings >= LISTINGS_MAX => return false,
             Inquiry::Topics(wanted) => Question::Names(wanted),
             Inquiry::Connections(wanted) => Question::Connections(wanted),
+            Inquiry::Explain(explaining) => Question::Explain(explaining),
         };
         self.ask(vec![asker], question, None, (0..self.workers).collect());
         true

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::inquiries::{Letter, Question, UnderWay};
 use super::survey::{Figures, Numbers, Report};
 use super::{Worker, exposition, listing};
-use crate::connection::{Connection, Inquiry, Reply, TopicOrder, TopicsWanted};
+use crate::connection::{Connection, Explaining, Inquiry, Reply, TopicOrder, TopicsWanted};
 use crate::counters::Process;
 use crate::key::ConnectionKey;
-use crate::topic::TopicName;
+use crate::topic::{Glimpse, TopicName};
 
 impl Worker {
     /// A connection wants to know something of all workers.
@@ -89,6 +89,19 @@ impl Worker {
                 }
                 let topics = names.iter().zip(&figures);
                 Reply::Listing(listing::topics(topics, wanted.order, more))
+            }
+            Question::Explain(Explaining { bytes, topics }) => {
+                let mut known: Vec<_> =
+                    topics.iter().map(|topic| (topic.clone(), Glimpse::Unused)).collect();
+                for (_, report) in told {
+                    let Report::Reaches(reaches) = report else { continue };
+                    for ((_, glimpse), reach) in known.iter_mut().zip(reaches) {
+                        if let Some((reach, first_seq)) = reach {
+                            *glimpse = Glimpse::There { reach, first_seq };
+                        }
+                    }
+                }
+                Reply::Explained(bytes.clone(), known)
             }
             Question::Connections(wanted) => Reply::Listing(listing::connections(told, wanted)),
             Question::End(_) => {

@@ -13,7 +13,7 @@ use crate::key::ConnectionKey;
 use crate::limits::SURVEYED_PER_TICK;
 use crate::time::Instant;
 use crate::topic::Topics as _;
-use crate::topic::{Epoch, TopicId, TopicName, View};
+use crate::topic::{Epoch, Reach, TopicId, TopicName, View};
 
 /// What is of late: a topic's messages are counted that were appended within so many milliseconds.
 const RECENT_MS: u64 = 10_000;
@@ -33,6 +33,8 @@ pub enum Report {
     Connections(Vec<(ConnectionKey, Sight)>, bool),
     /// Whether the connection was there, and is ended.
     Ended(bool),
+    /// How far topics are and what is retained of them, of those that are sequenced here.
+    Reaches(Vec<Option<(Reach, u64)>>),
 }
 
 /// An answer and whose it is.
@@ -168,7 +170,7 @@ impl Surveys {
                 };
                 Found::Connections(Vec::new())
             }
-            Question::End(_) => Found::Nothing,
+            Question::End(_) | Question::Explain(_) => Found::Nothing,
         };
         self.0.push_back(Survey { from, number, question, at, found });
     }
@@ -203,6 +205,9 @@ impl Worker {
         let question = Arc::clone(&survey.question);
         let is_over = match (&*question, &mut survey.found) {
             (Question::End(key), _) => return Some(Report::Ended(self.kill(*key))),
+            (Question::Explain(explaining), _) => {
+                return Some(Report::Reaches(self.reaches(&explaining.topics)));
+            }
             (Question::Numbers, Found::Numbers { lag, behind }) => {
                 self.connections_from(&mut survey.at, |worker, _, connection| {
                     let own = connection.lag(&worker.hub);
@@ -248,6 +253,15 @@ impl Worker {
         }
         let found = std::mem::replace(&mut survey.found, Found::Nothing);
         Some(self.report(&question, found))
+    }
+
+    /// How far those of these topics are that are sequenced here. As many as one connection may have.
+    fn reaches(&self, topics: &[TopicName]) -> Vec<Option<(Reach, u64)>> {
+        let reach = |topic| {
+            let sight = self.hub.sight_of(topic).filter(|sight| sight.begun_s.is_some())?;
+            Some((sight.log.reach(), sight.log.first_seq()))
+        };
+        topics.iter().map(reach).collect()
     }
 
     fn report(&self, question: &Question, found: Found) -> Report {

@@ -9,7 +9,9 @@ use socket2::{Domain, SockRef, Socket, Type};
 use crate::afterwards::{assert_nothing_is_left, assert_served, closed, subscriptions};
 use crate::support::*;
 
-const REFUSED: &str = "tidings_refusals_total{status=\"4xx\"}";
+fn refused(kind: &str) -> String {
+    format!("tidings_refusals_total{{reason=\"{kind}\"}}")
+}
 
 #[test]
 fn attack_099_who_connects_and_sends_nothing_is_closed_at_the_first_byte_deadline() {
@@ -44,7 +46,7 @@ fn attack_100_a_head_that_dribbles_is_408_at_a_deadline_that_no_byte_extends() {
             slow.iter_mut().for_each(|client| {
                 client.try_send(b"a");
             });
-            server.metric(REFUSED) == 20
+            server.metric(&refused("head-too-slow")) == 20
         });
         assert_served(server);
         for client in &mut slow {
@@ -81,7 +83,7 @@ fn attack_101_a_body_that_dribbles_is_408_and_publishes_nothing() {
             slow.iter_mut().for_each(|client| {
                 client.try_send(b"0");
             });
-            server.metric(REFUSED) == count
+            server.metric(&refused("body-too-slow")) == count
         });
         for client in &mut slow {
             let answer = client.answer();

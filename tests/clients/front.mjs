@@ -9,8 +9,8 @@ import { cleanUp, within } from './harness.mjs';
  * Forwards HTTP to the server. What it does wrong may be changed while it runs:
  *
  * - `buffers`: an answer is passed on when it is complete, so a stream never is.
- * - `upgrades`: 'pass'; 'swallow', so that a handshake is never answered; or 'ignore', so that it is
- *   forwarded as a plain request, as proxies do that do not know of WebSockets.
+ * - `upgrades`: 'pass'; 'swallow', so that a handshake is never answered; or 'ignore', so that it
+ *   is forwarded as a plain request, as proxies do that do not know of WebSockets.
  */
 export class Front {
   buffers = false;

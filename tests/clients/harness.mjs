@@ -71,7 +71,7 @@ export class Server {
       ['serve', '--listen', `127.0.0.1:${this.port}`, ...this.flags],
       {
         stdio: ['ignore', 'ignore', 'pipe'],
-        env: { ...process.env, RUST_LOG: 'info', RUST_BACKTRACE: '1' },
+        env: { ...process.env, TIDINGS_CONFIG: 'none', RUST_LOG: 'info', RUST_BACKTRACE: '1' },
       },
     );
     const child = this.process;

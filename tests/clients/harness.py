@@ -51,7 +51,7 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env={**os.environ, "RUST_LOG": "info", "RUST_BACKTRACE": "1"},
+            env={**os.environ, "TIDINGS_CONFIG": "none", "RUST_LOG": "info", "RUST_BACKTRACE": "1"},
         )
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()

@@ -15,3 +15,8 @@ export function tool(name) {
     throw new Error(`${name} is not in ${folder}: run tests/run`, { cause: error });
   }
 }
+
+/** Where a file of a pinned package is. */
+export function toolFile(name, file) {
+  return fileURLToPath(new URL(`node_modules/${name}/${file}`, installed));
+}

@@ -5,7 +5,7 @@ use crate::support::*;
 #[test]
 fn without_the_page_the_client_and_health_remain() {
     let server = Server::start(&["--no-page"]);
-    for path in ["/", "/page.js", "/page.css"] {
+    for path in ["/", "/page.js", "/page.css", "/page/lane.js"] {
         let answer = server.get(path);
         assert_eq!(answer.status, 404, "{path}: {answer:?}");
         assert!(answer.text().contains("--no-page"), "{path}: {answer:?}");

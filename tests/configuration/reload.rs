@@ -114,14 +114,16 @@ fn what_needs_a_restart_is_said_each_time_and_flags_stay_in_force() {
     let home = Home::new();
     let file = home.write("t.toml", "user-timeout = 30\n");
     let server = start(&home, &file, 1);
-    home.write("t.toml", "user-timeout = 20\nworkers = 5\nlisten = ['127.0.0.1:1']\n");
+    home.write("t.toml", "user-timeout = 20\nworkers = 5\nlisten = ['127.0.0.1:1']\nadmin-listen = ['127.0.0.1:0']\n");
     for _ in 0..2 {
         server.signal("-HUP");
         server.await_log("reload: user-timeout: 30 (");
         // Workers and listen are flags of this server: what the file says of them is not asked.
-        server.await_log("reload: 0 changed, 1 need a restart");
+        server.await_log("reload: 0 changed, 2 need a restart");
     }
     assert_eq!(publish(&server, "news", 1), 201);
+    // There is no address of the operator's own yet, so its resources are where they were.
+    assert_eq!(server.get("/metrics").status, 200);
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn attack_212_a_publish_on_its_way_to_a_worker_that_panics_is_answered_at_once()
     // The second was asked for when the first was answered: it went to the owner's next life.
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [503, 201]);
+    assert_eq!(answers[0].json()["type"], "/errors#worker-failed");
     assert!(answers[0].json()["detail"].as_str().is_some_and(|text| text.contains("nobody knows")));
     let answer = ask(&mut world, clients[0], &get(&format!("/topics/{topic}")), 1).remove(0);
     let messages = answer.json()["messages"].as_array().expect("messages").len();

@@ -160,7 +160,10 @@ fn clause_19_4_too_many_listings_at_once_are_refused_for_now() {
         client.send("GET /topics?prefix=t5&limit=3 HTTP/1.1\r\nHost: h\r\n\r\n");
     });
     let health = server.get("/healthz").status;
-    let statuses: Vec<u16> = clients.iter_mut().map(|client| client.answer().status).collect();
+    let answers: Vec<Answer> = clients.iter_mut().map(Client::answer).collect();
+    let refused = answers.iter().filter(|answer| answer.status != 200);
+    refused.for_each(|answer| assert_eq!(answer.json()["type"], "/errors#too-many-listings"));
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(health, 200, "others are served meanwhile");
     let served = statuses.iter().filter(|&&status| status == 200).count();
     assert!(served >= 8, "{statuses:?}");

@@ -27,7 +27,7 @@ fn clause_15_1_the_head_time_is_absolute_and_dribbling_does_not_extend_it() {
         server.ask_until("the head was refused", || {
             slow.try_send(b"a");
             server.metric(&name) == 1
-                || server.metric("tidings_refusals_total{status=\"4xx\"}") == 1
+                || server.metric("tidings_refusals_total{reason=\"head-too-slow\"}") == 1
         });
         slow.answer().problem(408);
     });
@@ -62,7 +62,7 @@ fn clause_15_1_a_body_slower_than_its_rate_is_408() {
     for_workers(&["--body-grace", "0.2", "--body-rate-min", "100K"], |server| {
         let mut slow = server.client();
         slow.send_request("POST", "/topics/a", &[("Content-Length", "100000")], b"");
-        let name = "tidings_refusals_total{status=\"4xx\"}";
+        let name = "tidings_refusals_total{reason=\"body-too-slow\"}";
         server.ask_until("the body was refused", || {
             slow.try_send(b"x");
             server.metric(name) == 1

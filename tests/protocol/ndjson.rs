@@ -71,7 +71,11 @@ fn clause_10_2_and_10_3_a_temporary_refusal_is_a_line_and_a_clean_end() {
     let line = refused.json_line();
     assert_eq!((&line["type"], &line["status"]), (&json!("refused"), &json!(503)));
     assert!(line["title"].is_string() && line["detail"].is_string() && line["retry_ms"].is_u64());
-    assert_eq!(line.as_object().unwrap().len(), 5, "{line}");
+    assert_eq!(
+        (&line["problem"], &line["limit"]),
+        (&json!("/errors#too-many-connections"), &json!(1))
+    );
+    assert_eq!(line.as_object().unwrap().len(), 7, "{line}");
     assert_eq!(refused.line(), None);
     refused.client.assert_closed();
 }

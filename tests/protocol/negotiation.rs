@@ -100,7 +100,9 @@ fn clause_6_3_all_answers_carry_the_fields_that_caches_and_proxies_need() {
 #[test]
 fn clause_6_3_what_does_not_depend_on_the_request_does_not_vary() {
     let server = Server::start(&[]);
-    for page in ["/", "/page.js", "/page.css", "/tidings.js", "/healthz", "/readyz", "/metrics"] {
+    for page in
+        ["/", "/errors", "/page.js", "/page.css", "/tidings.js", "/healthz", "/readyz", "/metrics"]
+    {
         let answer = server.get(page);
         let vary = (page == "/metrics").then_some("Accept, Origin");
         assert_eq!(answer.field("Vary"), vary, "{page}");

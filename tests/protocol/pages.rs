@@ -2,15 +2,27 @@
 
 use crate::support::*;
 
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 21] = [
+    ("/errors", "text/markdown"),
     ("/healthz", "text/plain"),
     ("/readyz", "text/plain"),
     ("/metrics", "text/plain; version=0.0.4"),
     ("/", "text/html"),
     ("/page.js", "text/javascript"),
     ("/page.css", "text/css"),
+    ("/page/lane.js", "text/javascript"),
+    ("/page/ledger.js", "text/javascript"),
+    ("/page/seat.js", "text/javascript"),
+    ("/page/timeline.js", "text/javascript"),
+    ("/page/slow.js", "text/javascript"),
+    ("/page/feed.js", "text/javascript"),
+    ("/page/chat.js", "text/javascript"),
+    ("/page/log.js", "text/javascript"),
+    ("/page/progress.js", "text/javascript"),
+    ("/page/job.js", "text/javascript"),
     ("/tidings.js", "text/javascript"),
     ("/tidings.classic.js", "text/javascript"),
+    ("/tidings-share.js", "text/javascript"),
     ("/tidings.d.ts", "application/typescript"),
 ];
 

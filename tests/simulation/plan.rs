@@ -55,10 +55,12 @@ pub(crate) enum Hazard {
     Drain,
     /// A poll ends for nothing.
     Interrupt,
+    /// The operator has the settings read again.
+    Reload,
 }
 
 impl Hazard {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::ShortCalls,
         Self::Hiccups,
         Self::FailingCalls,
@@ -79,6 +81,7 @@ impl Hazard {
         Self::Kill,
         Self::Drain,
         Self::Interrupt,
+        Self::Reload,
     ];
 
     pub(crate) const fn bit(self) -> u32 {
@@ -103,7 +106,12 @@ impl Hazard {
             | Self::HarshResets => 0,
             Self::Cut | Self::Interrupt => 8,
             Self::HalfClose | Self::Vanish | Self::Stall => 3,
-            Self::Pause | Self::Panic | Self::PanicInCall | Self::WallClock | Self::Exhaustion => 2,
+            Self::Pause
+            | Self::Panic
+            | Self::PanicInCall
+            | Self::WallClock
+            | Self::Exhaustion
+            | Self::Reload => 2,
             Self::Kill | Self::Drain => 1,
         }
     }
@@ -124,6 +132,10 @@ pub(crate) enum Act {
 /// Steps of a thousand in which a client acts, and in which time goes by.
 const CLIENTS_IN_THOUSAND: u32 = 160;
 const PASSES_IN_THOUSAND: u32 = 50;
+
+/// All but the last, which is drawn apart: what a seed had meant before there was that one, it still does but for
+/// a few turns.
+const FIRST_HAZARDS: &[Hazard] = Hazard::ALL.split_last().expect("there are some").1;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -149,7 +161,7 @@ impl Plan {
     pub(crate) fn draw(seed: u64, spared: u32) -> Self {
         let mut random = Rng::with_seed(seed);
         let mut hazards = 0;
-        for hazard in Hazard::ALL {
+        for &hazard in FIRST_HAZARDS {
             if random.u8(0..5) < 2 {
                 hazards |= hazard.bit();
             }
@@ -171,6 +183,9 @@ impl Plan {
         let roles = (0..random.usize(8..22)).map(|_| Role::draw(&mut random)).collect();
         let connections_max = one_of(&mut random, &[60, 10_000, 10_000]);
         let budgets = draw_budgets(&mut random);
+        if random.u8(0..5) < 2 {
+            hazards |= Hazard::Reload.bit();
+        }
         let config = Config { workers, limits, connections_max, budgets, ..Config::default() };
         let hazards = hazards & !spared;
         Self { seed, hazards, config, weather, roles, topics, dismissed: 0 }
@@ -207,7 +222,12 @@ impl Plan {
         let mix = u64::from(number).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut random = Rng::with_seed(self.seed ^ mix);
         let mut ticket = random.u32(..1_000);
-        for hazard in Hazard::ALL {
+        let reload = Hazard::Reload;
+        if ticket >= 1_000 - reload.steps_in_thousand() {
+            let act = if self.has(reload) { Act::Hazard(reload) } else { Act::Turn };
+            return (act, random);
+        }
+        for &hazard in FIRST_HAZARDS {
             let share = hazard.steps_in_thousand();
             if ticket < share {
                 let act = if self.has(hazard) { Act::Hazard(hazard) } else { Act::Turn };

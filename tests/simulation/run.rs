@@ -366,6 +366,7 @@ impl<'a> Run<'a> {
             }
             Hazard::Kill => self.kill(),
             Hazard::Drain => self.world.drain(),
+            Hazard::Reload => self.world.reload(),
             // These are there all the time.
             _ => unreachable!("{hazard:?} does not come in steps"),
         }

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use tidings::config::{Config, Entrance};
+use tidings::config::{Config, Entrance, Scope, TopicRule, TopicRules};
 use tidings::fuse::Fuse;
 use tidings::key::ConnectionKey;
+use tidings::limits::Limits;
 use tidings::reactor::{EventLoop, Parcel, Post, Readiness, Ring, connect};
 use tidings::worker::Worker;
 
@@ -133,6 +134,27 @@ impl World {
             self.untold[worker] = true;
         }
         self.tell();
+    }
+
+    /// Gives every worker that has room in its mailbox another configuration. It says the same in other words,
+    /// as the judge knows but one: a rule for every topic where there was none, and the other way round.
+    pub(crate) fn reload(&mut self) {
+        let Limits { log_messages, log_bytes, log_age_ms, .. } = self.config.limits;
+        let every = TopicRule {
+            log_messages: Some(log_messages),
+            log_bytes: Some(log_bytes),
+            log_age_ms: Some(log_age_ms),
+            ..TopicRule::new(Scope::Prefix(String::new()))
+        };
+        let had_rule = self.config.topics.all().len() > 1;
+        let rules = if had_rule { Vec::new() } else { vec![every] };
+        self.config.topics = Arc::new(TopicRules::new(rules));
+        let config = Arc::new(self.config.clone());
+        for worker in 0..self.loops.len() {
+            if self.post.send(worker, Parcel::Reload(Arc::clone(&config))).is_ok() {
+                self.post.ring(worker);
+            }
+        }
     }
 
     /// What `Server::drainer` does: it waits for room in each mailbox.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
+use tidings::problem_kind::ProblemKind;
 
 use super::PATIENCE;
 
@@ -316,11 +317,16 @@ impl Answer {
         assert_eq!(self.field("Content-Type"), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
         let members: Vec<&str> = problem.as_object().unwrap().keys().map(String::as_str).collect();
-        assert!(["title", "status", "detail"].iter().all(|name| members.contains(name)));
+        assert!(["type", "title", "status", "detail"].iter().all(|name| members.contains(name)));
         assert_eq!(problem["status"], status, "{self:?}");
-        assert_ne!(problem["title"], "", "{self:?}");
+        let kind = problem["type"].as_str().unwrap().strip_prefix("/errors#").unwrap();
+        let kind = ProblemKind::from_slug(kind).unwrap();
+        assert_eq!(
+            (kind.status_code(), kind.title()),
+            (status, problem["title"].as_str().unwrap())
+        );
         let detail = problem["detail"].as_str().unwrap().to_owned();
-        assert_ne!(detail, "", "{self:?}");
+        assert!(!detail.is_empty() && !detail.contains(['{', '}']), "{self:?}");
         detail
     }
 }

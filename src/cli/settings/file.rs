@@ -244,4 +244,15 @@ mod tests {
             assert!(complaints[0].starts_with(&start), "{text}: {complaints:?}");
         }
     }
+
+    #[test]
+    fn a_file_that_ends_anywhere_is_read_or_refused_and_nothing_else() {
+        let whole = include_str!("../../../docs/deploy/tidings.toml").replace("\n#", "\n");
+        for (end, _) in whole.char_indices() {
+            let (contents, complaints) = read_text(&whole[..end]);
+            let last = whole[..end].lines().count().max(1);
+            assert!(contents.entries.iter().all(|entry| entry.line <= last), "{end}");
+            assert!(complaints.iter().all(|complaint| complaint.starts_with("t.toml:")), "{end}");
+        }
+    }
 }

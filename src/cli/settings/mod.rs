@@ -201,7 +201,9 @@ impl Invocation {
             .chain(["TIDINGS_CONFIG", "TIDINGS_URL"])
             .collect();
         let names = self.variables.keys().filter_map(|name| name.to_str());
-        let unknown = names.filter(|name| name.starts_with("TIDINGS_") && !known.contains(name));
+        let unknown = names.filter(|name| {
+            name.starts_with("TIDINGS_") && !known.contains(name) && !is_of_a_platform(name)
+        });
         unknown
             .map(|name| {
                 let meant = suggestion(name, known.iter().copied());
@@ -212,6 +214,13 @@ impl Invocation {
 }
 
 impl Settings {
+    /// Who said what these are.
+    pub(crate) fn places(&self, keys: &[&str]) -> String {
+        let named = self.settings.iter().filter(|setting| keys.contains(&setting.key.as_str()));
+        let places = named.map(|setting| format!("{}: {}", setting.key, setting.source));
+        places.collect::<Vec<_>>().join("; ")
+    }
+
     /// Which file they are from, as the end of a sentence.
     pub(crate) fn place(&self) -> String {
         let from = |file: &PathBuf| format!("from {}", file.display());
@@ -222,6 +231,13 @@ impl Settings {
     pub(crate) fn to_toml(&self) -> String {
         print::to_toml(self)
     }
+}
+
+/// Whether it is what Kubernetes sets in every container beside a service called tidings.
+fn is_of_a_platform(name: &str) -> bool {
+    name == "TIDINGS_PORT"
+        || name.starts_with("TIDINGS_PORT_")
+        || name.starts_with("TIDINGS_SERVICE_")
 }
 
 /// Parses what was settled as one command line.

@@ -82,7 +82,8 @@ impl<A: Fn(Config)> Reloader<A> {
         let settings = self.invocation.load()?;
         let new = configure(&settings, self.descriptors).map_err(|error| vec![error])?;
         let origins = self.config.origins.succeeded_by(new.origins.clone());
-        Ok((settings, Config { origins, workers: self.config.workers, ..new }))
+        let Config { workers, has_admin, .. } = self.config;
+        Ok((settings, Config { origins, workers, has_admin, ..new }))
     }
 
     /// Remembers the settings as they are in force: what needs a restart is said each time.

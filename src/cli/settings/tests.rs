@@ -84,6 +84,8 @@ fn an_unknown_variable_of_ours_is_told_and_ignored() {
         ("TIDINGS_LOG_AGES", "5"),
         ("TIDINGS_CONFIG", "none"),
         ("TIDINGS_URL", "x"),
+        ("TIDINGS_PORT_80_TCP", "x"),
+        ("TIDINGS_SERVICE_HOST", "x"),
         ("HOME", "/"),
     ];
     let settings = invocation(&[], &variables).load().unwrap();

@@ -42,4 +42,4 @@ pub use response::{LAST_CHUNK, ResponseHead, encode_chunk_size};
 pub use status::Status;
 #[cfg(any(test, fuzzing))]
 pub use target::fuzz_query;
-pub use target::{Query, TargetError, percent_decode};
+pub use target::{QUERY_PAIRS_MAX, Query, TargetError, percent_decode};

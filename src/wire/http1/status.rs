@@ -1,5 +1,7 @@
 //! The status codes this server gives, with their reason phrases (RFC 9110 §15).
 
+use crate::problem_kind::ProblemKind;
+
 /// A status code with its reason phrase.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Status(u16);
@@ -76,6 +78,11 @@ statuses! {
 }
 
 impl Status {
+    /// The status of a refusal of this kind.
+    pub const fn of(kind: ProblemKind) -> Self {
+        Self(kind.status_code())
+    }
+
     /// The code: three digits, 100 to 505.
     pub const fn code(self) -> u16 {
         self.0
@@ -91,6 +98,9 @@ mod tests {
         for status in Status::ALL {
             assert!((100..600).contains(&status.code()), "{status:?}");
             assert!(!status.reason().is_empty(), "{status:?}");
+        }
+        for &kind in ProblemKind::ALL {
+            assert!(Status::ALL.contains(&Status::of(kind)), "{kind:?}");
         }
         assert_eq!(Status::CONTENT_TOO_LARGE.code(), 413);
         assert_eq!(Status::FIELDS_TOO_LARGE.reason(), "Request Header Fields Too Large");

@@ -7,9 +7,10 @@ use std::borrow::Cow;
 
 use super::Status;
 use super::grammar::hex_value;
+use crate::problem_kind::ProblemKind;
 
 /// How many pairs a query may have.
-const QUERY_PAIRS_MAX: usize = 64;
+pub const QUERY_PAIRS_MAX: usize = 64;
 
 /// What can be wrong with the inside of a request target.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,18 +26,32 @@ pub enum TargetError {
 }
 
 impl TargetError {
+    /// What it is called.
+    pub const fn kind(self) -> ProblemKind {
+        match self {
+            TargetError::BadEscape => ProblemKind::MalformedTarget,
+            TargetError::NotUtf8 => ProblemKind::QueryNotUtf8,
+            TargetError::Duplicate => ProblemKind::DuplicateParameter,
+            TargetError::TooManyPairs => ProblemKind::TooManyParameters,
+        }
+    }
+
     /// The status to answer with: 400.
     pub const fn status(self) -> Status {
-        Status::BAD_REQUEST
+        Status::of(self.kind())
     }
 
     /// One sentence for the client: what is wrong and what to do.
     pub const fn detail(self) -> &'static str {
         match self {
-            TargetError::BadEscape => "Write two hexadecimal digits behind every % in the target.",
-            TargetError::NotUtf8 => "The query must be percent-encoded UTF-8.",
-            TargetError::Duplicate => "Give each key of the query only once.",
-            TargetError::TooManyPairs => "The query may have at most 64 keys.",
+            TargetError::BadEscape => {
+                "A % in the request target has no two hexadecimal digits behind it. Write a percent sign as %25."
+            }
+            TargetError::NotUtf8 => "The query of the request target is not percent-encoded UTF-8.",
+            TargetError::Duplicate => {
+                "A parameter of the query is given twice, and only one can count. Give it once."
+            }
+            TargetError::TooManyPairs => "The query has more than {limit} parameters. Give fewer.",
         }
     }
 }

@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
+use crate::problem_kind::{FieldName, ProblemKind};
+
 /// RFC 6455 §1.3: what is put behind the key before hashing.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -19,20 +21,32 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The status of the refusal. A 426 goes with `Sec-WebSocket-Version: 13` (§4.2.2).
-    pub const fn status_code(self) -> u16 {
+    /// What it is called. A wrong version goes with `Sec-WebSocket-Version: 13` (§4.2.2).
+    pub const fn kind(self) -> ProblemKind {
         match self {
-            Self::WrongVersion => 426,
-            Self::BadKey | Self::BadSubprotocol => 400,
+            Self::WrongVersion => ProblemKind::WebSocketVersion,
+            Self::BadKey => ProblemKind::WebSocketKey,
+            Self::BadSubprotocol => ProblemKind::WebSocketSubprotocol,
         }
     }
 
-    /// What the client should do, as one ASCII sentence.
+    /// The field that it is about.
+    pub const fn field(self) -> FieldName {
+        match self {
+            Self::WrongVersion => FieldName::SecWebSocketVersion,
+            Self::BadKey => FieldName::SecWebSocketKey,
+            Self::BadSubprotocol => FieldName::SecWebSocketProtocol,
+        }
+    }
+
+    /// What is wrong, as one ASCII sentence; `{part}` stands for the field.
     pub const fn detail(self) -> &'static str {
         match self {
-            Self::WrongVersion => "Send Sec-WebSocket-Version: 13; no other version is spoken.",
-            Self::BadKey => "Send one Sec-WebSocket-Key: 16 random bytes in base64.",
-            Self::BadSubprotocol => "Send Sec-WebSocket-Protocol as a list of tokens.",
+            Self::WrongVersion => {
+                "The field {part} is missing or not 13, the only version spoken here."
+            }
+            Self::BadKey => "The field {part} is missing or not 16 random bytes in base64.",
+            Self::BadSubprotocol => "The field {part} is not a list of tokens.",
         }
     }
 }
@@ -179,7 +193,7 @@ mod tests {
         for version in [None, Some(""), Some("8"), Some("12"), Some("14"), Some("013"), Some("13 ")]
         {
             let error = check_version(version.map(str::as_bytes)).expect_err("another version");
-            assert_eq!(error.status_code(), 426, "{version:?}");
+            assert_eq!(error.kind().status_code(), 426, "{version:?}");
         }
         assert!(check_version(Some(b"13, 8")).is_err());
     }
@@ -204,7 +218,7 @@ mod tests {
         for list in ["a b", "tidings.json, a/b", "\"a\", tidings.json", "a\0", "a=b", "é", "a;b"] {
             assert_eq!(offers(list), Err(HandshakeError::BadSubprotocol), "{list}");
         }
-        assert_eq!(HandshakeError::BadSubprotocol.status_code(), 400);
+        assert_eq!(HandshakeError::BadSubprotocol.kind().status_code(), 400);
     }
 
     #[test]

@@ -30,11 +30,17 @@ export class Browser {
     return browser;
   }
 
-  /** A page of `base`'s own origin, in a context (cookies, cache) of the test's own. */
-  async page(t, base) {
+  /** What the tabs of one person share (cookies, cache), and those of another test do not. */
+  async context(t) {
     const context = await this.chromium.newContext();
     cleanUp(t, () => context.close());
     context.setDefaultTimeout(DEADLINE_MS);
+    return context;
+  }
+
+  /** A page of `base`'s own origin, in a context of the test's own. */
+  async page(t, base) {
+    const context = await this.context(t);
     const page = await context.newPage();
     await page.goto(`${base}/healthz`);
     await page.evaluate(inPage);

@@ -59,7 +59,7 @@ test('`last` begins so many messages before the head', async (t) => {
 
 for (const via of ALL) {
   describe(via, () => {
-    test('what is published behind the opening is heard once, however often it is cut', async (t) => {
+    test('what is published is heard once, however often it is cut', async (t) => {
       const proxy = await CuttingProxy.for(t, server.base);
       const topic = newTopic();
       const follower = Follower.on(t, client, proxy.base, topic, { via });
@@ -162,26 +162,49 @@ test('bytes are those of the bodies that came', async (t) => {
   }
 });
 
-test('it comes back no sooner than the server said', async (t) => {
-  const cases = {
-    'Retry-After': (answer) => json(answer, 503, {}, { 'Retry-After': '1' }),
-    'retry:': (answer) => {
-      answer.writeHead(200, { 'Content-Type': 'text/event-stream' });
-      answer.end('retry: 1000\nid: 00000001-0\n\n');
-    },
-    'tidings:drain': (answer) => {
-      answer.writeHead(200, { 'Content-Type': 'text/event-stream' });
-      answer.end('id: 00000001-0\n\nevent: tidings:drain\ndata: {"retry_ms":1000}\n\n');
-    },
+describe('it comes back no sooner than the server said', () => {
+  const stream = (type, text) => (answer) => {
+    answer.writeHead(200, { 'Content-Type': type });
+    answer.end(text);
   };
-  for (const [name, answer] of Object.entries(cases)) {
-    const { base, requests } = await scripted(t, answer);
-    const follower = Follower.on(t, client, base, 'a', { via: 'sse' });
-    for (let skip = 0; requests.length < 3; skip += 1) await follower.reached('connecting', skip);
-    await follower.states.atLeast(follower.states.items.length + 1);
-    const [one, two, three] = requests.map(({ at }) => at);
-    assert.ok(two - one >= 990 && three - two >= 990, `${name}: ${[one, two, three]}`);
+  const drain = 'event: tidings:drain\ndata: {"retry_ms":1000}\n\n';
+  const line = '{"type":"open","cursor":"00000001-0"}\n{"type":"drain","retry_ms":1000}\n';
+  for (const [name, via, answer] of [
+    ['Retry-After', 'sse', (answer) => json(answer, 503, {}, { 'Retry-After': '1' })],
+    ['retry:', 'sse', stream('text/event-stream', 'retry: 1000\nid: 00000001-0\n\n')],
+    ['tidings:drain', 'sse', stream('text/event-stream', `id: 00000001-0\n\n${drain}`)],
+    ['a drain line', 'ndjson', stream('application/x-ndjson', line)],
+  ]) {
+    test(name, async (t) => {
+      t.mock.method(Math, 'random', () => 0);
+      const { base, requests } = await scripted(t, answer);
+      const follower = Follower.on(t, client, base, 'a', { via });
+      await comesBack(follower, requests);
+    });
+  }
+
+  test('close 1012', async (t) => {
+    t.mock.method(Math, 'random', () => 0);
+    const requests = [];
+    const listener = new (tool('ws').WebSocketServer)({ host: '127.0.0.1', port: 0 });
+    t.after(() => listener.close());
+    listener.on('connection', (socket) => {
+      requests.push({ at: performance.now() });
+      socket.close(1012, 'retry_ms=1000');
+    });
+    await once(listener, 'listening');
+    const base = `http://127.0.0.1:${listener.address().port}`;
+    const follower = Follower.on(t, client, base, 'a', { via: 'websocket' });
+    await comesBack(follower, requests);
+  });
+
+  async function comesBack(follower, requests) {
+    while (requests.length < 3) {
+      await follower.states.atLeast(follower.states.items.length + 1);
+    }
     follower.subscription.close();
+    const [one, two, three] = requests.map(({ at }) => at);
+    assert.ok(two - one >= 990 && three - two >= 990, String([one, two, three]));
   }
 });
 

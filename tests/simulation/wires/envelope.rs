@@ -4,8 +4,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::{Kind, Payload, Told, Wire, checked_cursor, checked_event, checked_id};
 
@@ -28,9 +28,17 @@ pub(crate) struct Gone {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Problem {
+    /// Called `problem` where `type` says what kind of line it is.
+    #[serde(rename = "type", alias = "problem")]
+    pub(crate) kind: String,
     pub(crate) title: String,
     pub(crate) status: u16,
     pub(crate) detail: String,
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) limit: Option<f64>,
+    // At most one of them: the part that it is about.
+    #[serde(default, alias = "parameter", alias = "member")]
+    pub(crate) field: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -68,12 +76,7 @@ enum Notice {
     Drain {
         retry_ms: u64,
     },
-    Refused {
-        status: u16,
-        title: String,
-        detail: String,
-        retry_ms: u64,
-    },
+    Refused(Map<String, Value>),
     #[serde(alias = "unsubscribed")]
     Subscribed {
         topics: Vec<String>,
@@ -92,13 +95,7 @@ enum Notice {
         #[serde(default, deserialize_with = "present")]
         request: Option<Value>,
     },
-    Error {
-        status: u16,
-        title: String,
-        detail: String,
-        #[serde(default, deserialize_with = "present")]
-        request: Option<Value>,
-    },
+    Error(Map<String, Value>),
 }
 
 /// A member that is absent or has a value: not null.
@@ -129,9 +126,10 @@ pub(crate) fn told(text: &str, wire: Wire) -> Told {
             Told::Gap { topic, count, cursor: Some(checked_cursor(cursor)) }
         }
         (Notice::Drain { retry_ms }, Wire::Ndjson) => Told::Drain { retry_ms },
-        (Notice::Refused { status, title, detail, retry_ms }, Wire::Ndjson) => {
-            Problem { title, status, detail }.check();
-            Told::Refused { status, retry_ms: Some(retry_ms) }
+        (Notice::Refused(mut members), Wire::Ndjson) => {
+            let retry_ms = members.remove("retry_ms").and_then(|value| value.as_u64());
+            assert!(retry_ms.is_some(), "a refusal that does not say when to come back: {text}");
+            Told::Refused { status: problem(members).status, retry_ms }
         }
         (notice, Wire::Json) => answer(notice, text),
         _ => panic!("not a line of {wire:?}: {text}"),
@@ -152,8 +150,9 @@ fn answer(notice: Notice, text: &str) -> Told {
             request
         }
         Notice::Pong { request } => request,
-        Notice::Error { status, title, detail, request } => {
-            Problem { title, status, detail }.check();
+        Notice::Error(mut members) => {
+            let request = members.remove("request");
+            problem(members);
             request
         }
         _ => panic!("not an object of tidings.json: {text}"),
@@ -222,9 +221,23 @@ fn is_json(media: &str) -> bool {
     media == "application/json" || media.ends_with("+json")
 }
 
+/// The refusal that is the rest of a line.
+fn problem(members: Map<String, Value>) -> Problem {
+    assert!(!members.contains_key("type"), "two types");
+    let text = Value::Object(members).to_string();
+    let problem: Problem =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in a refusal: {text}"));
+    problem.check();
+    problem
+}
+
 impl Problem {
     pub(crate) fn check(&self) {
         assert!((400..600).contains(&self.status), "no status of a refusal: {self:?}");
+        let slug = self.kind.strip_prefix("/errors#").unwrap_or_default();
+        assert!(!slug.is_empty(), "no type of a refusal: {self:?}");
+        assert!(self.limit.is_none_or(|limit| limit > 0.0), "a limit that is none: {self:?}");
+        assert!(!self.field.as_ref().is_some_and(String::is_empty), "a part of no name: {self:?}");
         assert!(!self.title.is_empty() && !self.detail.is_empty(), "says nothing: {self:?}");
     }
 }
@@ -292,7 +305,7 @@ mod tests {
             (r#"{"type":"gap","topic":"a","count":null,"cursor":"e-4"}"#, "nj", gap),
             (r#"{"type":"drain","retry_ms":1234}"#, "n", Told::Drain { retry_ms: 1234 }),
             (
-                r#"{"type":"refused","status":503,"title":"t","detail":"d","retry_ms":5}"#,
+                r#"{"type":"refused","problem":"/errors#draining","status":503,"title":"t","detail":"d","retry_ms":5}"#,
                 "n",
                 Told::Refused { status: 503, retry_ms: Some(5) },
             ),
@@ -315,7 +328,7 @@ mod tests {
             r#"{"type":"unsubscribed","topics":["a"],"request":7}"#,
             r#"{"type":"published","topic":"a","id":"e-1","request":"r"}"#,
             r#"{"type":"pong"}"#,
-            r#"{"type":"error","request":1,"status":400,"title":"t","detail":"d"}"#,
+            r#"{"type":"error","request":1,"problem":"/errors#surplus-member","status":400,"title":"t","detail":"d"}"#,
         ] {
             let value: Value = serde_json::from_str(text).unwrap();
             assert_eq!(told(text, Wire::Json), Told::Answer(value));
@@ -327,7 +340,10 @@ mod tests {
             (r#"{"type":"subscribed","topics":["a"],"cursor":null}"#, "null"),
             (r#"{"type":"gap","topic":"a","cursor":"e-1"}"#, "missing"),
             (r#"{"type":"gap","topic":"a","count":1}"#, "missing"),
-            (r#"{"type":"error","status":200,"title":"t","detail":"d"}"#, "no status"),
+            (
+                r#"{"type":"error","problem":"/errors#x","status":200,"title":"t","detail":"d"}"#,
+                "no status",
+            ),
             (r#"{"type":"pong","request":[]}"#, "request"),
             (r#"{"type":"pong","more":1}"#, "unknown"),
             (r#"{"type":"hello"}"#, "unknown"),

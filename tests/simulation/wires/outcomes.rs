@@ -104,13 +104,22 @@ mod tests {
         assert_eq!(deleted(br#"{"topic":"a","cursor":"f-0"}"#), ("a".into(), "f-0".into()));
         let line = batch_line(r#"{"line":1,"topic":"a","id":"e-1"}"#);
         assert_eq!(line, BatchLine { line: 1, outcome: Ok(done("a", "e-1")) });
-        let line = batch_line(r#"{"line":2,"error":{"status":400,"title":"t","detail":"d"}}"#);
+        let line = batch_line(
+            r#"{"line":2,"error":{"type":"/errors#missing-member","status":400,"title":"t","detail":"d"}}"#,
+        );
         assert_eq!(line, BatchLine { line: 2, outcome: Err((400, "d".into())) });
-        assert_eq!(refused(404, br#"{"title":"t","status":404,"detail":"d"}"#), "d");
+        assert_eq!(
+            refused(
+                404,
+                br#"{"type":"/errors#no-such-topic","title":"t","status":404,"detail":"d"}"#
+            ),
+            "d"
+        );
         panic_of(|| drop(published(br#"{"topic":"a"}"#)));
         panic_of(|| drop(deleted(br#"{"topic":"a","cursor":"f-0","id":"e-1"}"#)));
         panic_of(|| drop(batch_line(r#"{"line":1,"topic":"a"}"#)));
         panic_of(|| drop(batch_line(r#"{"line":0,"topic":"a","id":"e-1"}"#)));
-        panic_of(|| drop(refused(400, br#"{"title":"t","status":404,"detail":"d"}"#)));
+        let other = br#"{"type":"/errors#no-such-topic","title":"t","status":404,"detail":"d"}"#;
+        panic_of(|| drop(refused(400, other)));
     }
 }

@@ -3,6 +3,7 @@
 mod chunked;
 
 use super::{Framing, Status};
+use crate::problem_kind::ProblemKind;
 use chunked::ChunkedDecoder;
 
 /// How large a body, and what frames it, may be.
@@ -42,27 +43,50 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// The status to answer with.
-    pub const fn status(self) -> Status {
+    /// What it is called.
+    pub const fn kind(self) -> ProblemKind {
         match self {
-            BodyError::TooLarge => Status::CONTENT_TOO_LARGE,
-            BodyError::TrailersTooLarge => Status::FIELDS_TOO_LARGE,
-            _ => Status::BAD_REQUEST,
+            BodyError::TooLarge => ProblemKind::BodyTooLarge,
+            BodyError::InvalidChunkSize
+            | BodyError::InvalidChunkExtension
+            | BodyError::ChunkLineTooLong
+            | BodyError::InvalidLineEnd
+            | BodyError::InvalidChunkEnd => ProblemKind::MalformedChunk,
+            BodyError::TooMuchFraming => ProblemKind::ChunksTooSmall,
+            BodyError::InvalidTrailer => ProblemKind::MalformedTrailer,
+            BodyError::TrailersTooLarge => ProblemKind::TrailersTooLarge,
         }
     }
 
-    /// One sentence for the client: what is wrong and what to do.
+    /// The status to answer with.
+    pub const fn status(self) -> Status {
+        Status::of(self.kind())
+    }
+
+    /// For the client: what is wrong and what to do; `{limit}` stands for the bound that was reached.
     pub const fn detail(self) -> &'static str {
         match self {
-            BodyError::TooLarge => "The body is too large; send less.",
-            BodyError::InvalidChunkSize => "A chunk size must be 1 to 16 hexadecimal digits.",
-            BodyError::InvalidChunkExtension => "A chunk extension is malformed; leave it out.",
-            BodyError::ChunkLineTooLong => "A chunk extension is too long; leave it out.",
-            BodyError::InvalidLineEnd => "Every line of a chunked body must end with CRLF.",
-            BodyError::InvalidChunkEnd => "A chunk must have as many bytes as it says, then CRLF.",
-            BodyError::TooMuchFraming => "The chunks are too small; send larger ones.",
-            BodyError::InvalidTrailer => "A trailer field is malformed; leave it out.",
-            BodyError::TrailersTooLarge => "The trailer section is too large; leave it out.",
+            BodyError::TooLarge => {
+                "The body has more than {limit} bytes (--body-bytes-max). Send less, or several messages."
+            }
+            BodyError::InvalidChunkSize => "The size of a chunk is not 1 to 16 hexadecimal digits.",
+            BodyError::InvalidChunkExtension => {
+                "The extension of a chunk is malformed. Leave it out."
+            }
+            BodyError::ChunkLineTooLong => "The extension of a chunk is too long. Leave it out.",
+            BodyError::InvalidLineEnd => "A line of the chunked body does not end in CRLF.",
+            BodyError::InvalidChunkEnd => {
+                "A chunk has not as many bytes as its size says, and then CRLF."
+            }
+            BodyError::TooMuchFraming => {
+                "The chunks are so small that they are mostly framing. Send larger ones."
+            }
+            BodyError::InvalidTrailer => {
+                "A field behind the last chunk is malformed. Leave it out: trailers are dropped."
+            }
+            BodyError::TrailersTooLarge => {
+                "There are more than 16 fields or 4096 bytes behind the last chunk. Leave them out: trailers are dropped."
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with a request head, and the answer it deserves.
 
 use super::super::Status;
+use crate::problem_kind::{FieldName, Part, ProblemKind};
 
 /// Why a request head is refused. The connection cannot go on after any of them (RFC 9112 §9.6).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,8 +36,8 @@ pub enum HeadError {
     InvalidFieldName,
     /// A control character in a field value (RFC 9110 §5.5).
     InvalidFieldValue,
-    /// A field that may be there once is there twice.
-    DuplicateField,
+    /// This field may be there once, and is there twice.
+    DuplicateField(FieldName),
     /// HTTP/1.1 without `Host` (RFC 9112 §3.2).
     MissingHost,
     /// `Host` more than once (RFC 9112 §3.2).
@@ -65,65 +66,145 @@ pub enum HeadError {
 }
 
 impl HeadError {
-    /// The status to answer with.
-    pub const fn status(self) -> Status {
+    /// What it is called.
+    pub const fn kind(self) -> ProblemKind {
         match self {
-            HeadError::UriTooLong => Status::URI_TOO_LONG,
-            HeadError::HeadTooLarge | HeadError::TooManyFields => Status::FIELDS_TOO_LARGE,
-            HeadError::VersionNotSupported => Status::VERSION_NOT_SUPPORTED,
-            HeadError::MethodTooLong | HeadError::UnknownTransferCoding => Status::NOT_IMPLEMENTED,
-            HeadError::HostMismatch => Status::MISDIRECTED_REQUEST,
-            HeadError::ContentLengthTooLarge => Status::CONTENT_TOO_LARGE,
-            HeadError::UnknownExpectation => Status::EXPECTATION_FAILED,
-            _ => Status::BAD_REQUEST,
+            HeadError::BareLineFeed | HeadError::BareCarriageReturn => {
+                ProblemKind::MalformedLineEnd
+            }
+            HeadError::NulByte | HeadError::TooManyEmptyLines | HeadError::Incomplete => {
+                ProblemKind::MalformedHead
+            }
+            HeadError::InvalidMethod
+            | HeadError::InvalidRequestLine
+            | HeadError::InvalidVersion => ProblemKind::MalformedRequestLine,
+            HeadError::MethodTooLong => ProblemKind::UnknownMethod,
+            HeadError::InvalidTarget => ProblemKind::MalformedTarget,
+            HeadError::UriTooLong => ProblemKind::TargetTooLong,
+            HeadError::VersionNotSupported => ProblemKind::UnsupportedVersion,
+            HeadError::HeadTooLarge => ProblemKind::HeadTooLarge,
+            HeadError::TooManyFields => ProblemKind::TooManyFields,
+            HeadError::InvalidFieldName | HeadError::InvalidFieldValue => {
+                ProblemKind::MalformedField
+            }
+            HeadError::DuplicateField(_) | HeadError::DuplicateHost => ProblemKind::DuplicateField,
+            HeadError::MissingHost => ProblemKind::MissingHost,
+            HeadError::InvalidHost => ProblemKind::MalformedHost,
+            HeadError::HostMismatch => ProblemKind::HostMismatch,
+            HeadError::InvalidContentLength => ProblemKind::MalformedContentLength,
+            HeadError::ContentLengthTooLarge => ProblemKind::BodyTooLarge,
+            HeadError::LengthAndEncoding => ProblemKind::LengthAndEncoding,
+            HeadError::InvalidTransferEncoding | HeadError::EncodingOnHttp10 => {
+                ProblemKind::MalformedTransferEncoding
+            }
+            HeadError::UnknownTransferCoding => ProblemKind::UnknownTransferCoding,
+            HeadError::UnknownExpectation => ProblemKind::UnknownExpectation,
         }
     }
 
-    /// One sentence for the client: what is wrong and what to do. Never repeats what it sent.
+    /// The field that it is about, if it is about one.
+    pub const fn part(self) -> Option<Part> {
+        let field = match self {
+            HeadError::DuplicateField(field) => field,
+            HeadError::MissingHost
+            | HeadError::DuplicateHost
+            | HeadError::InvalidHost
+            | HeadError::HostMismatch => FieldName::Host,
+            HeadError::InvalidContentLength | HeadError::ContentLengthTooLarge => {
+                FieldName::ContentLength
+            }
+            HeadError::LengthAndEncoding
+            | HeadError::InvalidTransferEncoding
+            | HeadError::UnknownTransferCoding
+            | HeadError::EncodingOnHttp10 => FieldName::TransferEncoding,
+            HeadError::UnknownExpectation => FieldName::Expect,
+            _ => return None,
+        };
+        Some(Part::Field(field))
+    }
+
+    /// The status to answer with.
+    pub const fn status(self) -> Status {
+        Status::of(self.kind())
+    }
+
+    /// For the client: what is wrong and what to do; `{limit}` and `{part}` stand for the bound that was
+    /// reached and the part that it is about. Never repeats what it sent.
     pub const fn detail(self) -> &'static str {
         match self {
-            HeadError::BareLineFeed => "A line ends in LF alone; end every line with CRLF.",
-            HeadError::BareCarriageReturn => "A CR has no LF behind it; end every line with CRLF.",
-            HeadError::NulByte => "The head has a NUL byte; leave it out.",
-            HeadError::TooManyEmptyLines => "Send at most two empty lines before a request.",
-            HeadError::InvalidMethod => "A request begins with a method; speak HTTP/1.1 here.",
-            HeadError::MethodTooLong => "No method is that long; use one that is known.",
+            HeadError::BareLineFeed => {
+                "A line of the head ends in LF alone. End every line with CRLF."
+            }
+            HeadError::BareCarriageReturn => {
+                "A CR in the head has no LF behind it. End every line with CRLF, and leave CR out of values."
+            }
+            HeadError::NulByte => "The head has a NUL byte. Leave it out.",
+            HeadError::TooManyEmptyLines => {
+                "There are more than two empty lines before the request line. Send none."
+            }
+            HeadError::InvalidMethod => {
+                "The request line does not begin with a method. Speak HTTP/1.1 here, without TLS."
+            }
+            HeadError::MethodTooLong => {
+                "The method is longer than any there is. Use one of docs/protocol.md."
+            }
             HeadError::InvalidRequestLine => {
-                "A request line is method, target and version with one space between them."
+                "The request line is not method, target and version with one space between them."
             }
             HeadError::InvalidTarget => {
-                "The request target is malformed; percent-encode what RFC 3986 does not allow."
+                "The request target is malformed. Begin it with a slash, and percent-encode what RFC 3986 does not allow."
             }
-            HeadError::UriTooLong => "The request target is too long; shorten it.",
-            HeadError::InvalidVersion => "The request line must end in HTTP/1.1.",
-            HeadError::VersionNotSupported => "Use HTTP/1.1 or HTTP/1.0.",
-            HeadError::HeadTooLarge => "The header section is too large; send less.",
-            HeadError::TooManyFields => "There are too many header fields; send fewer.",
+            HeadError::UriTooLong => {
+                "The request target has more than {limit} bytes (--target-bytes-max). Shorten it."
+            }
+            HeadError::InvalidVersion => "The request line does not end in HTTP/1.1.",
+            HeadError::VersionNotSupported => {
+                "The version in the request line is another one. Use HTTP/1.1 or HTTP/1.0."
+            }
+            HeadError::HeadTooLarge => {
+                "The request line and the fields have more than {limit} bytes (--head-bytes-max). Send less, cookies for example."
+            }
+            HeadError::TooManyFields => {
+                "The head has more than {limit} fields (--fields-max). Send fewer."
+            }
             HeadError::InvalidFieldName => {
-                "A field line is a name, a colon at once, and a value on the same line."
+                "A field line of the head is not a name, a colon at once, and a value on the same line."
             }
-            HeadError::InvalidFieldValue => "A field value has a control character; leave it out.",
-            HeadError::DuplicateField => {
-                "A field that may be given only once is given twice; send it once."
+            HeadError::InvalidFieldValue => {
+                "The value of a field has a control character. Leave it out."
             }
-            HeadError::MissingHost => "HTTP/1.1 requires a Host field; send one.",
-            HeadError::DuplicateHost => "Send the Host field exactly once.",
-            HeadError::InvalidHost => "Host must be a host name or address and an optional port.",
-            HeadError::HostMismatch => "The target and Host name different hosts; make them agree.",
-            HeadError::InvalidContentLength => "Content-Length must be one decimal number.",
-            HeadError::ContentLengthTooLarge => "The body is too large; send less.",
+            HeadError::DuplicateField(_) | HeadError::DuplicateHost => {
+                "The field {part} is given twice, and only one can count. Send it once."
+            }
+            HeadError::MissingHost => {
+                "The field {part} is missing, which HTTP/1.1 requires. Send it."
+            }
+            HeadError::InvalidHost => {
+                "The field {part} is not a host name or address and an optional port."
+            }
+            HeadError::HostMismatch => {
+                "The request target names another host than the field {part}. Make them agree, or send the path alone."
+            }
+            HeadError::InvalidContentLength => "The field {part} is not one decimal number.",
+            HeadError::ContentLengthTooLarge => {
+                "The field {part} announces 2^64 bytes or more, and a body may have {limit} (--body-bytes-max). Send less."
+            }
             HeadError::LengthAndEncoding => {
-                "Send either Content-Length or Transfer-Encoding, not both."
+                "The fields Content-Length and Transfer-Encoding say the same thing twice. Send one of them."
             }
-            HeadError::InvalidTransferEncoding => "Transfer-Encoding must be chunked, once, alone.",
-            HeadError::UnknownTransferCoding => "The only transfer coding taken here is chunked.",
+            HeadError::InvalidTransferEncoding => {
+                "The field {part} is not chunked, once and alone, so nobody knows where the body ends."
+            }
+            HeadError::UnknownTransferCoding => {
+                "The field {part} names another coding than chunked, which is the only one taken here."
+            }
             HeadError::EncodingOnHttp10 => {
-                "HTTP/1.0 has no Transfer-Encoding; send Content-Length or use HTTP/1.1."
+                "The field {part} does not exist in HTTP/1.0. Send Content-Length, or use HTTP/1.1."
             }
             HeadError::UnknownExpectation => {
-                "The only expectation that can be met is 100-continue."
+                "The field {part} has another expectation than 100-continue, the only one that can be met."
             }
-            HeadError::Incomplete => "The head is incomplete; end it with an empty line.",
+            HeadError::Incomplete => "The head does not end in an empty line.",
         }
     }
 }

@@ -54,7 +54,7 @@ fn check_promises(head: &Head<'_>) {
         assert!(head.framing != Framing::Chunked && !head.expects_continue);
         assert!(!head.upgrades_to_websocket);
     }
-    for name in SINGLETONS {
+    for (name, _) in SINGLETONS {
         assert!(head.fields(name).count() <= 1, "{name} twice");
     }
 }

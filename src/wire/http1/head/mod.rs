@@ -9,6 +9,7 @@ mod search;
 use std::mem::MaybeUninit;
 
 use super::grammar::{split_unquoted, trim_ows};
+use crate::problem_kind::FieldName;
 use authority::Authority;
 pub use error::HeadError;
 pub use framing::Framing;
@@ -22,19 +23,19 @@ type Field<'a> = (&'a str, &'a [u8]);
 
 /// Fields that decide who asks for what, and so may be there only once: two readers of a message
 /// with two of them need not agree on which one counts. `Host` has an error of its own.
-const SINGLETONS: [&str; 12] = [
-    "Authorization",
-    "Content-Encoding",
-    "Content-Length",
-    "Content-Type",
-    "Event-Type",
-    "Expect",
-    "Idempotency-Key",
-    "If-None-Match",
-    "Last-Event-ID",
-    "Origin",
-    "Sec-WebSocket-Key",
-    "Sec-WebSocket-Version",
+const SINGLETONS: [(&str, FieldName); 12] = [
+    ("Authorization", FieldName::Authorization),
+    ("Content-Encoding", FieldName::ContentEncoding),
+    ("Content-Length", FieldName::ContentLength),
+    ("Content-Type", FieldName::ContentType),
+    ("Event-Type", FieldName::EventType),
+    ("Expect", FieldName::Expect),
+    ("Idempotency-Key", FieldName::IdempotencyKey),
+    ("If-None-Match", FieldName::IfNoneMatch),
+    ("Last-Event-ID", FieldName::LastEventId),
+    ("Origin", FieldName::Origin),
+    ("Sec-WebSocket-Key", FieldName::SecWebSocketKey),
+    ("Sec-WebSocket-Version", FieldName::SecWebSocketVersion),
 ];
 
 /// A request head that can be trusted to mean one thing. It borrows from the bytes it was parsed
@@ -76,6 +77,11 @@ impl<'a> Head<'a> {
     /// The values of all fields of that name (in any case), in their order.
     pub fn fields(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         values(&self.fields, name)
+    }
+
+    /// How many fields there are.
+    pub fn fields_count(&self) -> usize {
+        self.fields.len()
     }
 
     /// The members of the comma-separated list (RFC 9110 §5.6.1) that all fields of that name make
@@ -159,9 +165,9 @@ fn has_token(fields: &[Field<'_>], name: &str, token: &str) -> bool {
 }
 
 fn refuse_duplicates(fields: &[Field<'_>]) -> Result<(), HeadError> {
-    match SINGLETONS.iter().any(|name| values(fields, name).nth(1).is_some()) {
-        true => Err(HeadError::DuplicateField),
-        false => Ok(()),
+    match SINGLETONS.iter().find(|(name, _)| values(fields, name).nth(1).is_some()) {
+        Some((_, field)) => Err(HeadError::DuplicateField(*field)),
+        None => Ok(()),
     }
 }
 

@@ -71,10 +71,11 @@ fn an_expectation_is_met_on_http_1_1_and_ignored_on_1_0() {
 
 #[test]
 fn every_singleton_is_refused_when_it_is_there_twice() {
-    for name in SINGLETONS {
+    for (name, field) in SINGLETONS {
+        assert_eq!(field.name(), name);
         let lower = name.to_lowercase();
         let text = with_fields(&format!("{name}: 1\r\nX: y\r\n{lower}: 1\r\n"));
-        assert_eq!(parse(&text).unwrap_err(), HeadError::DuplicateField, "{name}");
+        assert_eq!(parse(&text).unwrap_err(), HeadError::DuplicateField(field), "{name}");
     }
     let text = with_fields("host: a\r\n");
     assert_eq!(parse(&text).unwrap_err(), HeadError::DuplicateHost);

@@ -162,13 +162,13 @@ fn sockets_are_told_from_their_handshake_to_their_close() {
 
 #[test]
 fn refusals_are_told_in_band_and_by_status() {
-    let problem = r#"{"title":"t","status":503,"detail":"d"}"#;
+    let problem = r#"{"type":"/errors#draining","title":"t","status":503,"detail":"d"}"#;
     let event = format!("retry: 5000\nevent: tidings:refused\ndata: {problem}\n\n");
     let refused = Told::Refused { status: 503, retry_ms: Some(5000) };
     let bytes = stream("text/event-stream", &[&event]);
     let expected = [Told::Retry(5000), refused.clone(), Told::End];
     assert_eq!(told(Wire::Sse, &bytes), expected);
-    let line = "{\"type\":\"refused\",\"status\":503,\"title\":\"t\",\"detail\":\"d\",\"retry_ms\":5000}\n";
+    let line = "{\"type\":\"refused\",\"problem\":\"/errors#draining\",\"status\":503,\"title\":\"t\",\"detail\":\"d\",\"retry_ms\":5000}\n";
     let bytes = stream("application/x-ndjson", &[line]);
     assert_eq!(told(Wire::Ndjson, &bytes), [refused.clone(), Told::End]);
     let bytes = format!(
