@@ -202,7 +202,8 @@ impl Server {
     }
 
     /// Listens to so many topics that every worker of a server with few `--topics-max` has its share of
-    /// them, as long as the sockets live. New connections are spread over the workers.
+    /// them, as long as the sockets live. New connections are spread over the workers, though not evenly when there
+    /// are others: so there are more of them than would do.
     pub fn listen_to_all(&self) -> Vec<WebSocket> {
         let listen = |_| {
             let (mut socket, _) = self.json_websocket("/topics");
@@ -211,7 +212,7 @@ impl Server {
             }
             socket
         };
-        (0..8).map(listen).collect()
+        (0..20).map(listen).collect()
     }
 
     /// A number of the server's own; `name` is what stands before the value. Where only the family is
