@@ -297,7 +297,8 @@ impl Connection {
             }
             Reply::TooMany => return self.refuse_inquiry(context, exchange, &TOO_MANY),
         };
-        if body.len() > context.outboxes_left {
+        // Metrics are given always: it is when memory is used up that they are wanted.
+        if body.len() > context.outboxes_left && !matches!(reply, Reply::Metrics(_)) {
             return self.refuse_inquiry(context, exchange, &TOO_LARGE_NOW);
         }
         let exchange = self.settled(context, exchange);

@@ -264,7 +264,11 @@ fn provoke_in_trouble(slug: &str) -> Value {
         }
         "outboxes-used-up" => {
             let server = Server::start(&["--outboxes-bytes-max", "1K", "--outbox-bytes-max", "1K"]);
-            object(&server.get("/metrics"))
+            for number in 0..10 {
+                server.publish(&format!("topic-{number}-of-some"), "x");
+            }
+            assert_eq!(server.get("/metrics").status, 200, "these are given always");
+            object(&server.get("/topics"))
         }
         "ended-by-operator" => {
             let server = Server::start(&[]);
