@@ -575,3 +575,38 @@ fn who_has_taken_something_by_the_time_that_anybody_looks_is_not_given_up() {
     assert!(rest.trim_end().ends_with('}'), "{rest}");
     assert!(world.is_open(key));
 }
+
+/// A goodbye that came before a subscriber's turn left behind what the log had for it.
+#[test]
+fn what_was_published_before_a_drain_goes_out_before_the_goodbye() {
+    let mut world = World::new(Limits::default());
+    let stream = world.connect();
+    world.send(stream, "GET /topics/t HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    world.take(stream);
+    let socket = open_websocket(&mut world);
+    assert!(command(&mut world, socket, r#"{"type":"subscribe","topic":"t"}"#).contains("t"));
+    // Sequenced, and nobody has had a turn since.
+    let publisher = world.connect();
+    let publish = "POST /topics/t HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nlast";
+    world.send(publisher, publish);
+    world.worker.begin_drain();
+    world.pass(500);
+    let mut sent: [Vec<u8>; 2] = Default::default();
+    let mut turns_left = 1_000;
+    while let Some(key) = world.worker.poll_write(&mut turns_left) {
+        let mut slices = [IoSlice::new(&[]); 64];
+        let filled = world.worker.slices(key, &mut slices);
+        let bytes: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
+        world.worker.handle_written(key, bytes.len());
+        for (index, own) in [stream, socket].into_iter().enumerate() {
+            if key == own {
+                sent[index].extend_from_slice(&bytes);
+            }
+        }
+    }
+    for (sent, goodbye) in sent.iter().zip(["tidings:drain", "retry_ms="]) {
+        let text = String::from_utf8_lossy(sent);
+        let (before, _) = text.split_once(goodbye).unwrap_or_else(|| panic!("no goodbye: {text}"));
+        assert!(before.contains("last"), "{text}");
+    }
+}

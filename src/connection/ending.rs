@@ -16,6 +16,12 @@ impl Connection {
         // A poll is answered in its turn.
         self.refill_wanted =
             matches!(self.phase, Phase::Poll(_)) && !planted(Fault::DrainForgetsPolls);
+        // What the log has for it goes before the goodbye, as far as there is room: it may be the last to hear.
+        match &self.phase {
+            Phase::Stream(_) => self.refill_stream(context),
+            Phase::WebSocket(_) => self.refill_websocket(context),
+            _ => (),
+        }
         self.leave_if_idle(context);
     }
 

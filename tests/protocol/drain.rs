@@ -90,6 +90,10 @@ fn clause_18_1_a_request_under_way_is_still_served() {
         assert_eq!(report.json_line()["line"], 1);
         server.terminate();
         assert_eq!(report.line(), None, "what was taken is reported, and the end is clean");
+        // A worker closes its listener in the tick in which its drain begins.
+        server.ask_until("every worker drains", || {
+            std::net::TcpStream::connect(server.address()).is_err()
+        });
         client.send("lf");
         let answer = client.answer();
         assert_eq!((answer.status, answer.field("Connection")), (201, Some("close")));
