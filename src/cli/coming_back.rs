@@ -1,5 +1,6 @@
 //! What went wrong, whether it is worth coming back, and when.
 
+use std::fmt;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -32,6 +33,15 @@ impl Failure {
     pub(crate) fn refused(status: u16, text: String, hint: Option<Duration>) -> Failure {
         let why = format!("the server refused: {text}");
         if is_temporary(status) { Failure::Lost { why, hint } } else { Failure::Final(why) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Final(why) | Failure::Lost { why, .. } => formatter.write_str(why),
+            Failure::Local(error) => error.fmt(formatter),
+        }
     }
 }
 

@@ -58,12 +58,8 @@ pub fn run(arguments: &ExplainArguments) -> ExitCode {
             print!("{answer}");
             ExitCode::SUCCESS
         }
-        Err(Failure::Final(why) | Failure::Lost { why, .. }) => {
-            eprintln!("tidings: {why}");
-            ExitCode::FAILURE
-        }
-        Err(Failure::Local(error)) => {
-            eprintln!("tidings: {error}");
+        Err(failure) => {
+            eprintln!("tidings: {failure}");
             ExitCode::FAILURE
         }
     }

@@ -41,12 +41,8 @@ pub fn run(arguments: &HealthArguments) -> ExitCode {
             println!("{status}");
             if status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Err(Failure::Final(why) | Failure::Lost { why, .. }) => {
-            eprintln!("tidings: {why}");
-            ExitCode::FAILURE
-        }
-        Err(Failure::Local(error)) => {
-            eprintln!("tidings: {error}");
+        Err(failure) => {
+            eprintln!("tidings: {failure}");
             ExitCode::FAILURE
         }
     }

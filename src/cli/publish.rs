@@ -80,12 +80,8 @@ pub fn run(arguments: &PublishArguments) -> ExitCode {
     match publish(arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(Failure::Final(why) | Failure::Lost { why, .. }) => {
-            eprintln!("tidings: {why}");
-            ExitCode::FAILURE
-        }
-        Err(Failure::Local(error)) => {
-            eprintln!("tidings: {error}");
+        Err(failure) => {
+            eprintln!("tidings: {failure}");
             ExitCode::FAILURE
         }
     }

@@ -98,8 +98,8 @@ pub fn run(arguments: &SubscribeArguments) -> ExitCode {
             eprintln!("tidings: cannot print: {error}");
             ExitCode::FAILURE
         }
-        Err(Failure::Final(why) | Failure::Lost { why, .. }) => {
-            eprintln!("tidings: {why}");
+        Err(failure) => {
+            eprintln!("tidings: {failure}");
             ExitCode::FAILURE
         }
     }

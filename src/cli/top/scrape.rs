@@ -87,10 +87,7 @@ impl Scraper {
             Err(Failure::Lost { .. }) if !is_fresh => self.try_get(path),
             result => result,
         }
-        .map_err(|failure| match failure {
-            Failure::Final(why) | Failure::Lost { why, .. } => why,
-            Failure::Local(error) => error.to_string(),
-        })
+        .map_err(|failure| failure.to_string())
     }
 
     fn try_get(&mut self, path: &str) -> Result<String, Failure> {
