@@ -1,9 +1,11 @@
 //! What the operator chose, as plain values.
 
 mod entrance;
+mod redis;
 mod topics;
 
 pub use self::entrance::Entrance;
+pub use self::redis::{Credentials, Endpoint, RedisConfig, Topology};
 pub use self::topics::{Publishers, RuleId, Scope, TopicRule, TopicRules};
 
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub struct Config {
     pub workers: usize,
     /// Whether the operator has addresses of its own (`--admin-listen`).
     pub has_admin: bool,
+    /// What carries the topics between servers, if anything does.
+    pub redis: Option<Arc<RedisConfig>>,
     /// How work is portioned. No flag sets it.
     pub budgets: Budgets,
     /// Makes a worker panic, in tests. No flag sets it.
@@ -45,6 +49,7 @@ impl Default for Config {
             connections_max: 0,
             workers: 0,
             has_admin: false,
+            redis: None,
             budgets: Budgets::DEFAULT,
             fuse: Fuse::default(),
         }

@@ -1,4 +1,4 @@
-//! The name of a connection inside its worker, safe against reused slots.
+//! The names of connections inside their worker, safe against reused slots.
 
 /// A slab slot and which of the connections that have lived there is meant.
 ///
@@ -21,5 +21,29 @@ impl ConnectionKey {
     /// The key that [`ConnectionKey::to_bits`] made.
     pub const fn from_bits(bits: u64) -> Self {
         Self { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+/// A connection that a worker has dialled. Numbers are counted up and used once.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OutboundId(pub u32);
+
+impl OutboundId {
+    /// Slots of accepted connections lie below this.
+    const SLOT: u64 = 1 << 31;
+
+    /// The number as a poll token carries it: different from those of all accepted connections. It comes again
+    /// after 2^31 others.
+    pub const fn to_bits(self) -> u64 {
+        self.0 as u64 | Self::SLOT
+    }
+
+    /// The number that [`OutboundId::to_bits`] made; `None` of an accepted connection's token.
+    pub const fn from_bits(bits: u64) -> Option<Self> {
+        if bits & Self::SLOT != 0 && bits >> 32 == 0 {
+            Some(Self((bits & !Self::SLOT) as u32))
+        } else {
+            None
+        }
     }
 }

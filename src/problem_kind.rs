@@ -212,6 +212,12 @@ kinds! {
     MemoryUsedUp = 503 "memory-used-up" "The memory for messages is used up";
     /// The worker that has the topic panicked before it had answered.
     WorkerFailed = 503 "worker-failed" "The part of the server that has the topic failed";
+    /// Redis cannot be reached.
+    RedisAway = 503 "redis-away" "Redis, which carries the topics, is away";
+    /// The connection to Redis was lost in the middle.
+    OutcomeUnknown = 503 "outcome-unknown" "Nobody knows whether it was done";
+    /// Fewer replicas than `--redis-wait`.
+    TooFewReplicas = 503 "too-few-replicas" "Too few replicas have the message";
     /// More listings than are made at a time.
     TooManyListings = 503 "too-many-listings" "Too many listings are being made";
     /// `--outboxes-bytes-max` is used up.

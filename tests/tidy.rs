@@ -27,7 +27,7 @@ const FLOORS: [&[&str]; 7] = [
     ],
     &["wire"],
     &["topic"],
-    &["connection", "hub"],
+    &["connection", "hub", "outbound"],
     &["worker"],
     &["reactor"],
     &["main", "cli", "server", "lib"],

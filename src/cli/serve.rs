@@ -306,7 +306,18 @@ pub(super) fn configure(settings: &Settings, descriptors: u64) -> Result<Config,
     };
     let topics = Arc::new(TopicRules::new(settings.topics.clone()));
     let (page, budgets, fuse) = (!no_page, Budgets::DEFAULT, Fuse::default());
-    Ok(Config { origins, limits, topics, page, connections_max, workers, has_admin, budgets, fuse })
+    Ok(Config {
+        origins,
+        limits,
+        topics,
+        page,
+        connections_max,
+        workers,
+        has_admin,
+        redis: None,
+        budgets,
+        fuse,
+    })
 }
 
 /// `*`, or a scheme, `://` and a host, without a path (RFC 6454 §6.2).

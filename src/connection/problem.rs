@@ -240,6 +240,18 @@ impl From<Refusal> for Problem {
                 ProblemKind::WorkerFailed,
                 "The part of the server that has the topic failed before it had answered: whether the message was published (or the topic deleted), nobody knows. Ask again.",
             ),
+            Refusal::RedisAway => (
+                ProblemKind::RedisAway,
+                "Redis, which carries the topics between the servers (--redis), is away or refuses. Nothing was done. Come back later.",
+            ),
+            Refusal::OutcomeUnknown => (
+                ProblemKind::OutcomeUnknown,
+                "The connection to Redis was lost before it had answered: whether the message was published (or the topic deleted), nobody knows. Ask again; with an Idempotency-Key a repeat is safe.",
+            ),
+            Refusal::TooFewReplicas => (
+                ProblemKind::TooFewReplicas,
+                "The message is published, and fewer replicas of Redis than asked for (--redis-wait) have confirmed it: it may be lost if Redis fails now. Repeat it with the same Idempotency-Key.",
+            ),
             Refusal::LargerThanLog => (
                 ProblemKind::LargerThanLog,
                 "The message is larger than all messages of a topic may be together, {limit} bytes (--log-bytes, or log-bytes in a [[topic]]). Send less.",

@@ -138,6 +138,11 @@ impl Message {
         (!shows).then_some(&self.content_type)
     }
 
+    /// The content type, as it was given or is implied.
+    pub fn content_type(&self) -> &str {
+        &self.content_type
+    }
+
     /// The event name.
     pub fn event(&self) -> Option<&str> {
         self.event.as_ref().map(EventName::as_str)

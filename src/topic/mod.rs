@@ -1,14 +1,17 @@
 //! Topics: the log, the cursor, and the message that is encoded once.
 
+mod backplane;
 mod cursor;
 mod encoding;
 mod log;
 mod message;
 mod name;
+mod record;
 mod runs;
 mod subscription;
 mod topics;
 
+pub use backplane::{Page, PageEntry, Report, Request, Term};
 #[cfg(any(test, fuzzing))]
 pub use cursor::fuzz_cursor;
 pub use cursor::{Cursor, CursorError, Epoch, Position, Start};
@@ -20,5 +23,6 @@ pub use message::{EventName, IdempotencyKey, Kind, Message, MessageError};
 #[cfg(any(test, fuzzing))]
 pub use name::fuzz_target;
 pub use name::{NAME_BYTES_MAX, NameError, TopicName};
+pub use record::RecordError;
 pub use subscription::{Due, Edge};
 pub use topics::{Glimpse, Outcome, Publishing, Refusal, Ticket, TopicId, Topics, View};

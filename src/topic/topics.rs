@@ -38,6 +38,12 @@ pub enum Refusal {
     /// The worker that has the topic panicked before it had answered: whether it did what it was asked,
     /// nobody knows.
     OwnerFailed,
+    /// Redis, which sequences the topics of this server, cannot be reached or does not take it: nothing was done.
+    RedisAway,
+    /// The connection to Redis was lost before it had answered: whether it did what it was asked, nobody knows.
+    OutcomeUnknown,
+    /// The message was sequenced, and fewer replicas than asked for have confirmed it.
+    TooFewReplicas,
 }
 
 /// The end of a publish (the message's position) or of a deletion (the new epoch's beginning).

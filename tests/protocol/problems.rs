@@ -14,7 +14,10 @@ use crate::support::*;
 const PAGE: &str = include_str!("../../docs/errors.md");
 
 /// Kinds that no client of a test can bring about, and where they are brought about instead.
-const ELSEWHERE: [(&str, &str); 2] = [
+const ELSEWHERE: [(&str, &str); 5] = [
+    ("redis-away", "tests/cluster: it takes a Redis server, and a fault of it"),
+    ("outcome-unknown", "tests/cluster: it takes a Redis server, and a fault of it"),
+    ("too-few-replicas", "tests/cluster: it takes a Redis server, and a fault of it"),
     ("worker-failed", "tests/invariants/panics.rs: a bug in the server, which has to be planted"),
     ("too-many-listings", "tests/operator/topics.rs: takes a listing that lasts"),
 ];
