@@ -8,6 +8,7 @@
 //! that has been without credit for a second, or whose channel has no room). So whoever reads after the
 //! answer, on any worker, finds it in the log.
 
+mod backed;
 mod follower;
 mod idempotency;
 mod links;

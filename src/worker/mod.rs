@@ -4,6 +4,7 @@
 //! `handle_*` and asks what to do next through `poll_*`; between ticks it holds no borrowed thing and
 //! knows no file descriptor.
 
+mod backplane;
 mod exposition;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
@@ -39,6 +40,7 @@ use crate::fuse::Place;
 use crate::hub::Hub;
 use crate::key::ConnectionKey;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, REFUSING_CONNECTIONS_MAX};
+use crate::outbound::Redis;
 use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
@@ -78,6 +80,10 @@ pub struct Worker {
     surveys: Surveys,
     process: Process,
     date: String,
+    /// Where topics are sequenced; `None`: here.
+    redis: Option<Box<Redis>>,
+    /// Whether hub and Redis have more for each other than was carried.
+    is_unpumped: bool,
     /// When each connection is said goodbye to, the latest first; `None` while not draining.
     goodbyes: Option<Goodbyes>,
 }
@@ -103,7 +109,8 @@ impl Worker {
         Self::with_hub(config, hub, inquiries, random)
     }
 
-    fn with_hub(config: Arc<Config>, hub: Hub, inquiries: Inquiries, random: Rng) -> Self {
+    fn with_hub(config: Arc<Config>, hub: Hub, inquiries: Inquiries, mut random: Rng) -> Self {
+        let redis = config.redis.as_ref().map(|redis| Redis::new(Arc::clone(redis), random.fork()));
         Self {
             now: Now::default(),
             hub,
@@ -128,6 +135,8 @@ impl Worker {
             surveys: Surveys::default(),
             process: Process::default(),
             date: String::new(),
+            redis: redis.map(Box::new),
+            is_unpumped: false,
             goodbyes: None,
             config,
         }
@@ -293,6 +302,7 @@ impl Worker {
         let (now, most) = (self.now.instant, self.config.budgets.timers_per_tick);
         let mut left = self.hub.handle_timers(self.now);
         self.hand_out_answers();
+        self.time_redis();
         for fired in 0.. {
             if fired == most {
                 left = true;
@@ -315,13 +325,15 @@ impl Worker {
                 break;
             }
         }
+        self.pump();
         self.survey() || left
     }
 
     /// When something is due next.
     pub fn next_deadline(&self) -> Instant {
         let goodbye = self.goodbyes.as_ref().map_or(Instant::NEVER, Goodbyes::next);
-        self.timers.next_deadline().min(self.hub.next_deadline()).min(goodbye)
+        let redis = self.redis.as_ref().map_or(Instant::NEVER, |redis| redis.next_deadline());
+        self.timers.next_deadline().min(self.hub.next_deadline()).min(goodbye).min(redis)
     }
 
     /// Begins to go away: every connection is said goodbye to at a random moment.
@@ -397,6 +409,7 @@ impl Worker {
         !self.ready.is_empty()
             || self.hub.has_deliveries()
             || self.hub.has_answers()
+            || self.is_unpumped
             || !self.surveys.is_empty()
     }
 
