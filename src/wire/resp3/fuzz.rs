@@ -37,8 +37,8 @@ pub(super) fn read_in_pieces(bounds: Bounds, input: &[u8], ends: &[usize]) -> Fo
                 }
                 Err(error) => return Found { values, end: Err(error) },
             }
-            // Three bytes, `_` and a line's end, become a value of 32, in a list that has doubled; and of each list that
-            // is open, the beginning is there beforehand.
+            // Three bytes, `_` and a line's end, become a value of 32 in a list that has doubled; and lists that
+            // are open have some room beforehand.
             let held_max = 32 * (taken - begun) + 1024 * (1 + bounds.depth_max);
             assert!(decoder.held_bytes() <= held_max, "{} > {held_max}", decoder.held_bytes());
         }

@@ -31,12 +31,15 @@ fn simple(text: &str) -> Value {
 
 #[test]
 fn the_examples_of_the_specification_are_read() {
-    use Value::{Array, Boolean, Double, Integer, Map, Null, Push, Set};
+    use Value::{Array, BigNumber, Boolean, Double, Integer, Map, Null, Push, Set};
     let cases: [(&[u8], Value); 27] = [
         (b"$11\r\nhello world\r\n", bulk("hello world")),
         (b"$0\r\n\r\n", bulk("")),
         (b"+hello world\r\n", simple("hello world")),
-        (b"-ERR this is the error description\r\n", Value::Error(b"ERR this is the error description".into())),
+        (
+            b"-ERR this is the error description\r\n",
+            Value::Error(b"ERR this is the error description".into()),
+        ),
         (b":1234\r\n", Integer(1234)),
         (b":-9223372036854775808\r\n", Integer(i64::MIN)),
         (b"_\r\n", Null),
@@ -51,7 +54,10 @@ fn the_examples_of_the_specification_are_read() {
         (b"#f\r\n", Boolean(false)),
         (b"!21\r\nSYNTAX invalid syntax\r\n", Value::Error(b"SYNTAX invalid syntax".into())),
         (b"=15\r\ntxt:Some string\r\n", bulk("Some string")),
-        (b"(3492890328409238509324850943850943825024385\r\n", Value::BigNumber(b"3492890328409238509324850943850943825024385".into())),
+        (
+            b"(-349289032840923850932485094385094382\r\n",
+            BigNumber(b"-349289032840923850932485094385094382".into()),
+        ),
         (b"*3\r\n:1\r\n:2\r\n:3\r\n", Array(vec![Integer(1), Integer(2), Integer(3)])),
         (
             b"*2\r\n*3\r\n:1\r\n$5\r\nhello\r\n:2\r\n#f\r\n",
@@ -64,7 +70,8 @@ fn the_examples_of_the_specification_are_read() {
         ),
         (b"~2\r\n+orange\r\n#t\r\n", Set(vec![simple("orange"), Boolean(true)])),
         (
-            b"|1\r\n+key-popularity\r\n%2\r\n$1\r\na\r\n,0.1923\r\n$1\r\nb\r\n,0.0012\r\n*2\r\n:2039123\r\n:9543892\r\n",
+            b"|1\r\n+key-popularity\r\n%2\r\n$1\r\na\r\n,0.1923\r\n$1\r\nb\r\n,0.0012\r\n\
+              *2\r\n:2039123\r\n:9543892\r\n",
             Array(vec![Integer(2_039_123), Integer(9_543_892)]),
         ),
         (
@@ -73,7 +80,12 @@ fn the_examples_of_the_specification_are_read() {
         ),
         (
             b">4\r\n+pubsub\r\n+message\r\n+somechannel\r\n+this is the message\r\n",
-            Push(vec![simple("pubsub"), simple("message"), simple("somechannel"), simple("this is the message")]),
+            Push(vec![
+                simple("pubsub"),
+                simple("message"),
+                simple("somechannel"),
+                simple("this is the message"),
+            ]),
         ),
     ];
     for (input, expected) in cases {
