@@ -29,6 +29,7 @@ pub use self::fuzz::{fuzz_batch, fuzz_connection};
 pub use self::inquiries::{Letter, Question};
 pub use self::survey::Report;
 
+use self::backplane::Backplane;
 use self::goodbyes::Goodbyes;
 use self::inquiries::Inquiries;
 use self::survey::Surveys;
@@ -40,7 +41,6 @@ use crate::fuse::Place;
 use crate::hub::Hub;
 use crate::key::ConnectionKey;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, REFUSING_CONNECTIONS_MAX};
-use crate::outbound::Redis;
 use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
@@ -80,10 +80,7 @@ pub struct Worker {
     surveys: Surveys,
     process: Process,
     date: String,
-    /// Where topics are sequenced; `None`: here.
-    redis: Option<Box<Redis>>,
-    /// Whether hub and Redis have more for each other than was carried.
-    is_unpumped: bool,
+    backplane: Backplane,
     /// When each connection is said goodbye to, the latest first; `None` while not draining.
     goodbyes: Option<Goodbyes>,
 }
@@ -110,7 +107,7 @@ impl Worker {
     }
 
     fn with_hub(config: Arc<Config>, hub: Hub, inquiries: Inquiries, mut random: Rng) -> Self {
-        let redis = config.redis.as_ref().map(|redis| Redis::new(Arc::clone(redis), random.fork()));
+        let backplane = Backplane::new(&config, &mut random);
         Self {
             now: Now::default(),
             hub,
@@ -135,8 +132,7 @@ impl Worker {
             surveys: Surveys::default(),
             process: Process::default(),
             date: String::new(),
-            redis: redis.map(Box::new),
-            is_unpumped: false,
+            backplane,
             goodbyes: None,
             config,
         }
@@ -302,7 +298,7 @@ impl Worker {
         let (now, most) = (self.now.instant, self.config.budgets.timers_per_tick);
         let mut left = self.hub.handle_timers(self.now);
         self.hand_out_answers();
-        self.time_redis();
+        self.backplane.handle_timers(self.now);
         for fired in 0.. {
             if fired == most {
                 left = true;
@@ -332,8 +328,8 @@ impl Worker {
     /// When something is due next.
     pub fn next_deadline(&self) -> Instant {
         let goodbye = self.goodbyes.as_ref().map_or(Instant::NEVER, Goodbyes::next);
-        let redis = self.redis.as_ref().map_or(Instant::NEVER, |redis| redis.next_deadline());
-        self.timers.next_deadline().min(self.hub.next_deadline()).min(goodbye).min(redis)
+        let topics = self.hub.next_deadline().min(self.backplane.next_deadline());
+        self.timers.next_deadline().min(topics).min(goodbye)
     }
 
     /// Begins to go away: every connection is said goodbye to at a random moment.
@@ -409,7 +405,7 @@ impl Worker {
         !self.ready.is_empty()
             || self.hub.has_deliveries()
             || self.hub.has_answers()
-            || self.is_unpumped
+            || self.backplane.has_work()
             || !self.surveys.is_empty()
     }
 
@@ -529,6 +525,7 @@ impl Worker {
             outbox_bytes_max: limits.outbox_bytes_max.min(outboxes_left).max(1),
             outboxes_left,
             draining: self.goodbyes.is_some(),
+            readiness: self.backplane.readiness(),
             inquiries: &mut self.asked,
         };
         call(&mut entry.connection, &mut context);
