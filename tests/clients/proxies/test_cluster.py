@@ -52,7 +52,9 @@ def is_ready(server):
 
 def start(stack, redis):
     """So many servers that share their topics, when all are ready."""
-    flags = ["--redis", redis, "--drain-spread", "1", "--drain-max", "5"]
+    # HAProxy notices that a client has gone when it passes on the next heartbeat.
+    beats = ["--heartbeat", "0.5", "--ping", "0.5"]
+    flags = ["--redis", redis, "--drain-spread", "1", "--drain-max", "5", *beats]
     servers = [stack.enter_context(Server(*flags)) for _ in range(SERVERS)]
     await_ready(servers)
     return servers
