@@ -10,7 +10,7 @@ import fronts
 import pytest
 import wires
 
-from harness import DEADLINE, Server, get, head_cursor, publish, publish_all
+from harness import DEADLINE, Server, get, head_cursor, publish, publish_all, request
 
 SERVERS = 3
 # What a server may take until it is ready, or until another has taken over its clients.
@@ -168,6 +168,38 @@ def test_a_client_whose_server_goes_resumes_on_another_and_misses_nothing(
             server.start()
             await_ready([server])
             await_every_server(front, servers)
+
+
+def test_a_user_who_may_do_what_the_page_lists_and_nothing_else_is_enough(redis, topic):
+    page = (fronts.REPOSITORY / "docs/clustering.md").read_text()
+    commands = re.findall(r"^ACL SETUSER .*$", page, re.MULTILINE)
+    assert len(commands) == 2
+    assert tell(redis, *(command.replace("PASSWORD", "secret") for command in commands)) == b"+OK"
+    assert tell(redis, "ACL LOG RESET") == b"+OK"
+    url = redis.replace("//", "//tidings:secret@") + "/1"
+    with Server("--redis", url, "--redis-wait", "0") as server:
+        await_ready([server])
+        before = head_cursor(server.base, topic)
+        key = {"Idempotency-Key": f'"{topic}"'}
+        assert publish(server.base, topic, "1", **key) == publish(server.base, topic, "1", **key)
+        with wires.EventStream(server.base, [topic], before) as events:
+            publish(server.base, topic, "2")
+            assert [message.data for message in events.take(2)] == ["1", "2"]
+        status, _, _ = request(server.base, "DELETE", f"/topics/{topic}")
+        assert status in (200, 204), status
+    # What was refused to anybody stands there.
+    assert tell(redis, "ACL LOG") == b"*0"
+
+
+def tell(redis, *commands):
+    """The first line of the last answer."""
+    port = int(redis.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
+        lines = connection.makefile("rb")
+        for command in commands:
+            connection.sendall(command.encode() + b"\r\n")
+            answer = lines.readline().rstrip()
+    return answer
 
 
 def resuming(wire, base, topic, after):
