@@ -270,7 +270,8 @@ impl Worker {
     fn report(&self, question: &Question, found: Found) -> Report {
         match (question, found) {
             (_, Found::Numbers { lag, behind }) => {
-                let (counters, gauges) = (self.counters.clone(), self.hub.gauges());
+                let (mut counters, gauges) = (self.counters.clone(), self.hub.gauges());
+                counters.holes += self.hub.holes();
                 let (at, redis) = (self.now.instant, self.backplane.status());
                 let numbers = Numbers { counters, gauges, lag, behind, redis, at };
                 Report::Numbers(Box::new(numbers))
