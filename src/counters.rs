@@ -69,8 +69,7 @@ pub struct Counters {
     pub longest_turn: Peak,
     /// The most parcels that one turn found in the mailbox, of late.
     pub fullest_mailbox: Peak,
-    /// Times that a message was missing in what the backplane said, and was looked for: of the hubs before the
-    /// present one.
+    /// Times that a message was missing in what the backplane said, and was looked for.
     pub holes: u64,
     /// Panics of the worker, after each of which it began anew.
     pub restarts: u64,
