@@ -2,7 +2,7 @@
 //! until it is told to do something else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -378,7 +378,7 @@ fn read_command(reader: &mut impl BufRead) -> Option<Words> {
     Some(words)
 }
 
-pub(crate) fn bulk(bytes: &[u8]) -> Vec<u8> {
+fn bulk(bytes: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
