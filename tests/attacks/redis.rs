@@ -2,6 +2,7 @@
 
 mod peer;
 
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +13,12 @@ use crate::support::*;
 
 /// How long connections are counted that should be few.
 const WINDOW: Duration = Duration::from_secs(3);
+
+/// Lets the time go by in which connections are counted.
+fn watch() {
+    let (_silent, pause) = channel::<()>();
+    let _ = pause.recv_timeout(WINDOW);
+}
 
 fn start(peer: &Peer, workers: usize, more: &[&str]) -> Server {
     let url = format!("redis://{}", peer.address);
@@ -436,7 +443,7 @@ fn assert_says(answer: &str, expected: &[&str], dials_max: u64) {
     let url = format!("redis://somebody:hunter2@{}", peer.address);
     let mut server = Server::start(&["--redis", &url, "--redis-timeout", "1"]);
     peer.wait_until("it is dialled", |state| state.accepted > 0);
-    thread::sleep(WINDOW);
+    watch();
     let dials = server.metric("tidings_redis_dials_total");
     assert!(dials <= dials_max, "{answer:?}: {dials} dials");
     assert_waits_for_redis(&server);
@@ -479,7 +486,7 @@ fn attack_260_a_redis_that_hangs_up_on_everyone_is_dialled_ever_more_seldom() {
     let peer = Peer::with(|_, _| Deed::HangUp);
     let server = start(&peer, 4, &[]);
     peer.wait_until("every worker has dialled", |state| state.accepted >= 4);
-    thread::sleep(WINDOW);
+    watch();
     let dials = server.metric("tidings_redis_dials_total");
     // Full jitter of 100, 200, 400, … ms: 5 or 6 tries of each in this time, and more of who is lucky.
     assert!(dials <= 4 * 2 * 16, "{dials}");
