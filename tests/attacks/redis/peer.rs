@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) said: Vec<(usize, Words)>,
     /// Connections so far.
     pub(crate) accepted: usize,
+    /// Connections with a lower number are told nothing that is published, and nobody says so.
+    pub(crate) deaf_below: usize,
     is_over: bool,
 }
 
@@ -92,6 +94,7 @@ impl Peer {
             topics: BTreeMap::new(),
             said: Vec::new(),
             accepted: 0,
+            deaf_below: 0,
             is_over: false,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
@@ -156,7 +159,7 @@ impl Peer {
     pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut(&State) -> bool) {
         let mut state = self.state();
         // A connection that ends changes something too, and nobody says so.
-        for _ in 0..1_000 {
+        for _ in 0..3_000 {
             if is_so(&state) {
                 return;
             }
@@ -202,9 +205,13 @@ impl State {
     /// Sends this to whoever listens to a channel; returns how many that are.
     pub(crate) fn tell(&self, channel: &[u8], text: &[u8]) -> usize {
         let push = array(b'>', &[bulk(b"message"), bulk(channel), bulk(text)]);
-        let listening = self.connections.values().filter(|one| one.channels.contains(channel));
+        let listens = |connection: &Connection| connection.channels.contains(channel);
+        let listening = self.connections.iter().filter(|(_, one)| listens(one));
         // Who has gone does not hear it.
-        listening.filter(|one| (&one.stream).write_all(&push).is_ok()).count()
+        let hears = |(number, one): &(&usize, &Connection)| {
+            **number < self.deaf_below || (&one.stream).write_all(&push).is_ok()
+        };
+        listening.filter(hears).count()
     }
 
     /// Keeps a message that somebody else has published, and returns what listeners would be told.
