@@ -6,11 +6,11 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use fastrand::Rng;
-use tidings::key::ConnectionKey;
-use tidings::reactor::Readiness;
+use tidings::reactor::{Readiness, Who};
 
 /// 2026-01-01T00:00:00Z.
 const WALL_MS: u64 = 1_767_225_600_000;
@@ -175,7 +175,8 @@ pub(crate) struct Pipe {
     /// It is to be reset when the server closes it.
     pub(crate) abandoned: bool,
     pub(crate) vanished: bool,
-    pub(crate) key: Option<(usize, ConnectionKey)>,
+    /// At which worker it is registered, and under which name.
+    pub(crate) key: Option<(usize, Who)>,
     pub(crate) read: Interest,
     pub(crate) write: Interest,
     /// Reading says something that it has not said yet: the end, or an error.
@@ -292,7 +293,7 @@ pub(crate) struct Net {
     pub(crate) listeners: Vec<Vec<Queue>>,
     pub(crate) polls: Vec<Polls>,
     /// Connections that are closed, where they were.
-    pub(crate) gone: Vec<(usize, ConnectionKey)>,
+    pub(crate) gone: Vec<(usize, Who)>,
     /// What accept says, by worker; it keeps its connection then.
     pub(crate) refusals: Vec<Option<i32>>,
     pub(crate) no_registering: bool,
@@ -339,18 +340,25 @@ impl Net {
             time_flows: false,
             before_read: None,
         };
-        net.boot(workers, listeners);
+        net.boot(0..workers, listeners);
         net
     }
 
-    /// A process begins to listen.
-    pub(crate) fn boot(&mut self, workers: usize, listeners: usize) {
-        let queues = || (0..listeners).map(|_| Queue::default()).collect();
-        self.listeners = (0..workers).map(|_| queues()).collect();
-        self.polls = vec![Polls::default(); workers];
-        self.rumours = vec![Vec::new(); workers];
-        self.stalls = vec![0; workers];
-        self.gone.clear();
+    /// A process begins to listen, whose workers have these numbers.
+    pub(crate) fn boot(&mut self, workers: Range<usize>, listeners: usize) {
+        let count = self.listeners.len().max(workers.end);
+        self.listeners.resize_with(count, Vec::new);
+        self.polls.resize_with(count, Polls::default);
+        self.rumours.resize_with(count, Vec::new);
+        self.stalls.resize(count, 0);
+        self.refusals.resize(count, None);
+        for worker in workers.clone() {
+            self.listeners[worker] = (0..listeners).map(|_| Queue::default()).collect();
+            self.polls[worker] = Polls::default();
+            self.rumours[worker].clear();
+            self.stalls[worker] = 0;
+        }
+        self.gone.retain(|(worker, _)| !workers.contains(worker));
     }
 
     /// A worker's listeners are closed: whoever waits in them is sent away.

@@ -145,6 +145,8 @@ pub(crate) struct Plan {
     pub(crate) hazards: u32,
     pub(crate) config: Config,
     weather: Weather,
+    /// Servers that share their topics, each with this configuration.
+    pub(crate) servers: usize,
     pub(crate) roles: Vec<Role>,
     pub(crate) topics: usize,
     /// Clients that never do anything, by `1 << number`.
@@ -188,7 +190,7 @@ impl Plan {
         }
         let config = Config { workers, limits, connections_max, budgets, ..Config::default() };
         let hazards = hazards & !spared;
-        Self { seed, hazards, config, weather, roles, topics, dismissed: 0 }
+        Self { seed, hazards, config, weather, servers: 1, roles, topics, dismissed: 0 }
     }
 
     pub(crate) fn has(&self, hazard: Hazard) -> bool {

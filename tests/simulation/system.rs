@@ -122,7 +122,7 @@ impl Net {
         }
         for index in 0..self.live().len() {
             let pipe = self.live()[index];
-            let Some((at, key)) = self.pipes[pipe].key.filter(|(at, _)| *at == worker) else {
+            let Some((at, who)) = self.pipes[pipe].key.filter(|(at, _)| *at == worker) else {
                 continue;
             };
             debug_assert_eq!(at, worker, "filtered");
@@ -143,19 +143,19 @@ impl Net {
             state.write.armed &= !writable;
             state.hang_up_is_news = false;
             reports.push(Readiness {
-                who: Who::Connection(key),
+                who,
                 readable: readable || hung_up || is_rumour,
                 writable: writable || is_rumour,
                 hung_up,
             });
         }
         let gone = self.random.usize(..=self.gone.len());
-        if let Some(&(at, key)) = self.gone.get(gone)
+        if let Some(&(at, who)) = self.gone.get(gone)
             && at == worker
             && self.chance(late)
         {
             let [readable, writable, hung_up] = [(); 3].map(|()| self.random.bool());
-            reports.push(Readiness { who: Who::Connection(key), readable, writable, hung_up });
+            reports.push(Readiness { who, readable, writable, hung_up });
         }
         reports.append(&mut self.rumours[worker]);
         self.random.shuffle(reports);
@@ -295,7 +295,7 @@ impl System for Sim {
         }
         let pipe = &mut net.pipes[socket.pipe];
         assert!(pipe.key.is_none(), "a socket is registered once");
-        pipe.key = Some((self.worker, key));
+        pipe.key = Some((self.worker, Who::Connection(key)));
         Ok(())
     }
 
