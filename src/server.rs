@@ -115,7 +115,8 @@ impl Server {
         let clock = Clock::start();
         let (mut systems, mut bells) = (Vec::new(), Vec::<Arc<dyn Ring>>::new());
         for listeners in listeners {
-            let (system, bell) = MioSystem::new(listeners, clock).map_err(StartError::System)?;
+            let (system, bell) =
+                MioSystem::new(listeners, clock, &config.limits).map_err(StartError::System)?;
             systems.push(system);
             bells.push(bell);
         }

@@ -231,7 +231,7 @@ impl<S: System> EventLoop<S> {
     fn take_reports(&mut self) {
         for report in std::mem::take(&mut self.reports) {
             match report.who {
-                Who::Mailbox => (),
+                Who::Mailbox | Who::Outbound(_) => (),
                 Who::Listener(listener) => {
                     if !self.to_accept.contains(&listener) {
                         self.to_accept.push_back(listener);
