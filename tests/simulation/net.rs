@@ -192,6 +192,8 @@ pub(crate) struct Pipe {
     pub(crate) excused: bool,
     /// The server has closed it for no reason.
     pub(crate) unexplained: bool,
+    /// The server has begun it, and finds out then what has become of that. Its peer is the client.
+    pub(crate) dialled_ms: Option<u64>,
 }
 
 impl Pipe {
@@ -301,7 +303,14 @@ pub(crate) struct Net {
     pub(crate) ambush: u32,
     /// Reports to be given by worker, true or not.
     pub(crate) rumours: Vec<Vec<Readiness>>,
+    /// Connections that servers have accepted.
     pub(crate) open: usize,
+    /// Connections that servers have dialled.
+    pub(crate) dialled: usize,
+    /// What was dialled, and not taken yet.
+    pub(crate) calls: Vec<usize>,
+    /// Whoever dials finds somebody.
+    pub(crate) answers_calls: bool,
     /// Workers find out by the clock that they stood still.
     pub(crate) keeps_pace: bool,
     /// How long each worker has stood still without having been told yet.
@@ -334,6 +343,9 @@ impl Net {
             ambush: 0,
             rumours: Vec::new(),
             open: 0,
+            dialled: 0,
+            calls: Vec::new(),
+            answers_calls: false,
             keeps_pace: false,
             stalls: Vec::new(),
             moved: 0,
@@ -411,6 +423,14 @@ impl Net {
             (fresh.closed, fresh.shut) = (true, true);
             fresh.break_off(self.now_ms, true);
         }
+        let pipe = self.add(fresh);
+        if !is_closed {
+            self.listeners[worker][listener].waiting.push_back(pipe);
+        }
+        pipe
+    }
+
+    fn add(&mut self, fresh: Pipe) -> usize {
         let pipe = match self.free.pop() {
             Some(pipe) => {
                 self.pipes[pipe] = fresh;
@@ -422,8 +442,24 @@ impl Net {
             }
         };
         self.live.push(pipe);
-        if !is_closed {
-            self.listeners[worker][listener].waiting.push_back(pipe);
+        pipe
+    }
+
+    /// A server dials. It is told later whether anybody was there.
+    pub(crate) fn dial(&mut self, key: (usize, Who)) -> usize {
+        let (delay_ms, rate) = (self.random.u64(0..=self.weather.delay_ms), self.weather.rate);
+        let way = || Way::new(delay_ms, rate);
+        let mut fresh = Pipe { to_server: way(), to_client: way(), ..Pipe::default() };
+        (fresh.key, fresh.dialled_ms) = (Some(key), Some(self.now_ms + delay_ms));
+        self.dialled += 1;
+        let pipe = self.add(fresh);
+        if self.answers_calls {
+            self.calls.push(pipe);
+        } else {
+            let state = &mut self.pipes[pipe];
+            state.released = true;
+            state.to_server.end(End::Reset, self.now_ms);
+            state.arrive(self.now_ms, true);
         }
         pipe
     }
@@ -508,7 +544,10 @@ impl Net {
 
     /// The server lets go of a connection.
     pub(crate) fn close(&mut self, pipe: usize) -> bool {
-        self.open -= 1;
+        match self.pipes[pipe].dialled_ms {
+            Some(_) => self.dialled -= 1,
+            None => self.open -= 1,
+        }
         let (now_ms, harsh) = (self.now_ms, self.weather.harsh);
         let state = &mut self.pipes[pipe];
         let key = state.key.take();
@@ -547,7 +586,9 @@ impl Net {
         let pipes = self.live.iter().map(|&pipe| &self.pipes[pipe]);
         let arrivals = pipes.map(|pipe| {
             let to_client = if pipe.released { u64::MAX } else { pipe.to_client.next_arrival_ms() };
-            to_client.min(if pipe.closed { u64::MAX } else { pipe.to_server.next_arrival_ms() })
+            let dialled_ms = pipe.dialled_ms.filter(|&ms| ms > self.now_ms).unwrap_or(u64::MAX);
+            let to_server = pipe.to_server.next_arrival_ms().min(dialled_ms);
+            to_client.min(if pipe.closed { u64::MAX } else { to_server })
         });
         arrivals.min().unwrap_or(u64::MAX)
     }

@@ -10,6 +10,7 @@ use crate::coverage::{Coverage, Event, Mark};
 use crate::judge::{Judge, Seen};
 use crate::net::{Net, Weather};
 use crate::plan::{Act, Hazard, Plan};
+use crate::redis::Redis;
 use crate::topics::TOPICS_MAX;
 use crate::trace::Trace;
 use crate::world::World;
@@ -43,6 +44,8 @@ pub(crate) struct Run<'a> {
     plan: &'a Plan,
     /// One, or several that share their topics. Each knows the one network, and the one clock.
     servers: Vec<Server>,
+    /// What they share, if they share anything.
+    redis: Option<Redis>,
     judge: Judge,
     actors: Vec<Box<dyn Actor>>,
     pub(crate) trace: Trace,
@@ -62,6 +65,7 @@ pub(crate) struct Run<'a> {
 enum Candidate {
     Worker(usize, usize),
     Client(usize),
+    Redis,
 }
 
 impl<'a> Run<'a> {
@@ -76,17 +80,22 @@ impl<'a> Run<'a> {
             world.may_panic = true;
             Server { world, stalled_ms: vec![0; plan.config.workers], boots_ms: u64::MAX }
         });
-        let servers = servers.collect();
         let mut random = Rng::with_seed(plan.seed);
         let mut begin = |(number, role): (usize, &Role)| {
             let actor = role.begin(&mut random, plan.topics);
             if plan.is_dismissed(number) { Box::new(Nobody) } else { actor }
         };
         let actors = plan.roles.iter().enumerate().map(&mut begin).collect();
+        let mut servers: Vec<Server> = servers.collect();
+        let judge = Judge::new(&plan.config);
+        let redis = plan.redis.as_ref().zip(judge.ledger()).map(|(setting, ledger)| {
+            servers[0].world.net(|net| Redis::new(setting.clone(), ledger, net, plan.seed))
+        });
         Self {
             plan,
             servers,
-            judge: Judge::new(&plan.config),
+            redis,
+            judge,
             actors,
             trace,
             random,
@@ -151,6 +160,9 @@ impl<'a> Run<'a> {
         for server in &mut self.servers {
             server.world.random = random.fork();
         }
+        if let Some(redis) = &mut self.redis {
+            redis.begin_step(random.fork());
+        }
         self.random = random;
     }
 
@@ -182,6 +194,7 @@ impl<'a> Run<'a> {
         self.servers[0].world.pass(ms);
         let now_ms = self.now_ms();
         self.judge.note_time(now_ms);
+        self.with_redis(Redis::pass);
         for Server { world, stalled_ms, .. } in &mut self.servers {
             for (worker, until_ms) in stalled_ms.iter().enumerate() {
                 if world.is_up() {
@@ -218,11 +231,26 @@ impl<'a> Run<'a> {
         match awake[self.random.usize(..awake.len())] {
             Candidate::Worker(server, worker) => self.tick(server, worker),
             Candidate::Client(number) => self.client(number, |actor, hands| actor.wake(hands)),
+            Candidate::Redis => self.with_redis(Redis::turn),
+        }
+    }
+
+    /// Redis does something, or something is done to it.
+    fn with_redis(&mut self, act: impl FnOnce(&mut Redis, &mut Net)) {
+        let Some(redis) = &mut self.redis else { return };
+        self.servers[0].world.net(|net| act(redis, net));
+        let now_ms = self.now_ms();
+        for note in self.redis.as_mut().map(Redis::take_notes).unwrap_or_default() {
+            self.trace.note(now_ms, || format!("redis: {note}"));
         }
     }
 
     fn awake(&self) -> Vec<Candidate> {
         let mut awake = Vec::new();
+        let is_awake = |redis: &Redis| self.servers[0].world.see(|net| redis.is_awake(net));
+        if self.redis.as_ref().is_some_and(is_awake) {
+            awake.push(Candidate::Redis);
+        }
         for (number, Server { world, .. }) in self.servers.iter().enumerate() {
             let workers = (0..world.workers()).filter(|&worker| world.is_awake(worker));
             awake.extend(workers.map(|worker| Candidate::Worker(number, worker)));
@@ -245,7 +273,12 @@ impl<'a> Run<'a> {
         });
         let clients = self.actors.iter().map(|actor| actor.wakes_at_ms(world));
         let exhausted = Some(self.exhausted_ms).into_iter().filter(later);
-        let all = of_servers.chain(clients).chain([world.next_arrival_ms()]).chain(exhausted);
+        let of_redis = self.redis.as_ref().map(Redis::wakes_at_ms);
+        let all = of_servers
+            .chain(of_redis)
+            .chain(clients)
+            .chain([world.next_arrival_ms()])
+            .chain(exhausted);
         all.min().unwrap_or(u64::MAX)
     }
 
@@ -396,6 +429,7 @@ impl<'a> Run<'a> {
                 self.exhausted_ms = now_ms + self.random.u64(1..5_000);
                 self.net(|net| net.weather.descriptors = net.open);
             }
+            _ if hazard.is_of_redis() => self.with_redis(|redis, net| redis.strike(net, hazard)),
             _ => {
                 let server = self.any_server();
                 if self.servers[server].world.is_up() {

@@ -249,6 +249,11 @@ impl World {
         look(self.loops[worker].borrow().worker())
     }
 
+    /// Looks at the network.
+    pub(crate) fn see<T>(&self, look: impl FnOnce(&Net) -> T) -> T {
+        look(&self.net.borrow())
+    }
+
     /// Looks at the network, or changes it.
     pub(crate) fn net<T>(&mut self, look: impl FnOnce(&mut Net) -> T) -> T {
         look(&mut self.net.borrow_mut())

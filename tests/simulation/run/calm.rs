@@ -12,6 +12,8 @@ const CALM_MS: u64 = 240_000;
 /// Within this time a publish is acknowledged, and who listens is told, however narrow his connection is.
 const ACKNOWLEDGED_MS: u64 = 8_000;
 const TOLD_MS: u64 = 6_000;
+/// Within this time every server has found Redis again, whatever had happened, and has looked at every topic.
+const SETTLING_MS: u64 = 120_000;
 /// Turns after which the server is busy with itself.
 const TURNS_MAX: usize = 400_000;
 /// Longer than anything is kept.
@@ -32,10 +34,14 @@ impl Run<'_> {
                 *boots_ms = world.now_ms();
             }
         }
+        self.with_redis(|redis, _| redis.calm_down());
         self.pass(0);
         // Those who would not read do from now on.
         for number in 0..self.actors.len() {
             self.client(number, |actor, hands| actor.wake(hands));
+        }
+        if self.redis.is_some() {
+            self.go_on_for(SETTLING_MS);
         }
         // Whatever was under way is over before the last messages are published.
         self.until("nobody waits for an answer", CALM_MS, |run| {
@@ -55,6 +61,18 @@ impl Run<'_> {
             self.actors.push(Box::new(auditor));
         }
         self.until("all that is retained is read", CALM_MS, |run| run.are_content(|_| true));
+    }
+
+    /// Turns, for so long.
+    fn go_on_for(&mut self, ms: u64) {
+        let until_ms = self.now_ms() + ms;
+        for _ in 0..TURNS_MAX {
+            if self.now_ms() >= until_ms {
+                return;
+            }
+            self.turn();
+        }
+        panic!("the servers do not come to rest with Redis");
     }
 
     fn is_draining(&self) -> bool {
