@@ -69,6 +69,9 @@ pub struct Counters {
     pub longest_turn: Peak,
     /// The most parcels that one turn found in the mailbox, of late.
     pub fullest_mailbox: Peak,
+    /// Times that a message was missing in what the backplane said, and was looked for: of the hubs before the
+    /// present one.
+    pub holes: u64,
     /// Panics of the worker, after each of which it began anew.
     pub restarts: u64,
     /// Gauge: subscriptions open, by [`Wire`].
@@ -254,6 +257,7 @@ impl Counters {
         self.turns.add(&other.turns);
         self.fan_outs.add(&other.fan_outs);
         self.deliveries.add(&other.deliveries);
+        self.holes += other.holes;
         self.restarts += other.restarts;
         self.body_bytes += other.body_bytes;
         self.outbox_bytes += other.outbox_bytes;

@@ -14,14 +14,18 @@ impl Worker {
     pub fn successor(&mut self) -> Self {
         let now = self.now.instant;
         let config = Arc::clone(&self.config);
+        self.counters.holes += self.hub.holes();
         let hub = self.hub.successor(&config, now);
         let inquiries = Inquiries::new(config.workers, self.inquiries.own());
+        let next = Self::with_hub(config, hub, inquiries, self.random.fork());
+        let backplane = next.backplane.succeeding(&self.backplane);
         Self {
             now: self.now,
+            backplane,
             next_generation: self.next_generation,
             timers: Timers::starting_at(now),
             counters: self.counters.after_panic(),
-            ..Self::with_hub(config, hub, inquiries, self.random.fork())
+            ..next
         }
     }
 

@@ -298,3 +298,49 @@ impl Elements {
         }
     }
 }
+
+#[cfg(any(test, fuzzing))]
+impl Decoder {
+    /// Bytes of memory that are held for what has come.
+    pub(super) fn held_bytes(&self) -> usize {
+        let string = self.string.as_ref().map_or(0, |string| string.bytes.capacity());
+        let open: usize = self.open.iter().map(|aggregate| aggregate.elements.held_bytes()).sum();
+        self.line.capacity() + string + self.open.capacity() * size_of::<Aggregate>() + open
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Elements {
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Array(values) | Self::Set(values) | Self::Push(values) => held_by(values),
+            Self::Map(pairs, key) => held_by_pairs(pairs) + key.as_ref().map_or(0, held_beyond),
+            Self::Attribute => 0,
+        }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+fn held_by(values: &Vec<Value>) -> usize {
+    values.capacity() * size_of::<Value>() + values.iter().map(held_beyond).sum::<usize>()
+}
+
+#[cfg(any(test, fuzzing))]
+fn held_by_pairs(pairs: &Vec<(Value, Value)>) -> usize {
+    let beyond = |(key, value): &(Value, Value)| held_beyond(key) + held_beyond(value);
+    pairs.capacity() * size_of::<(Value, Value)>() + pairs.iter().map(beyond).sum::<usize>()
+}
+
+/// Memory of a value, itself aside.
+#[cfg(any(test, fuzzing))]
+fn held_beyond(value: &Value) -> usize {
+    match value {
+        Value::Simple(bytes)
+        | Value::Error(bytes)
+        | Value::Bulk(bytes)
+        | Value::BigNumber(bytes) => bytes.capacity(),
+        Value::Integer(_) | Value::Null | Value::Boolean(_) | Value::Double(_) => 0,
+        Value::Array(values) | Value::Set(values) | Value::Push(values) => held_by(values),
+        Value::Map(pairs) => held_by_pairs(pairs),
+    }
+}
