@@ -88,15 +88,13 @@ impl Worker {
     /// Carries what the hub wants to Redis, and what Redis says to the hub, until neither has more. Whether there
     /// is more than is done at once.
     pub fn pump(&mut self) -> bool {
-        let mut was_told = false;
         for _ in 0..BACKPLANE_STEPS_PER_TICK {
             let Some(redis) = &mut self.backplane.redis else { return false };
             if let Some(request) = self.hub.poll_request() {
                 redis.handle_request(self.now, request);
             } else if let Some(report) = redis.poll_report() {
                 self.hub.handle_report(self.now, report);
-                was_told = true;
-            } else if std::mem::take(&mut was_told) || self.hub.has_answers() {
+            } else if self.hub.has_answers() || self.hub.has_room_again() {
                 // It may make room for what a connection wants published.
                 self.hand_out_answers();
             } else {

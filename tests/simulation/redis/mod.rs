@@ -8,6 +8,8 @@ mod faults;
 mod resp;
 mod scripts;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
