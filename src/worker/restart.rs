@@ -14,7 +14,6 @@ impl Worker {
     pub fn successor(&mut self) -> Self {
         let now = self.now.instant;
         let config = Arc::clone(&self.config);
-        self.counters.holes += self.hub.holes();
         let hub = self.hub.successor(&config, now);
         let inquiries = Inquiries::new(config.workers, self.inquiries.own());
         let next = Self::with_hub(config, hub, inquiries, self.random.fork());

@@ -270,8 +270,7 @@ impl Worker {
     fn report(&self, question: &Question, found: Found) -> Report {
         match (question, found) {
             (_, Found::Numbers { lag, behind }) => {
-                let (mut counters, gauges) = (self.counters.clone(), self.hub.gauges());
-                counters.holes += self.hub.holes();
+                let (counters, gauges) = (self.counters.clone(), self.hub.gauges());
                 let (at, redis) = (self.now.instant, self.backplane.status());
                 let numbers = Numbers { counters, gauges, lag, behind, redis, at };
                 Report::Numbers(Box::new(numbers))
