@@ -28,7 +28,7 @@ impl Redis {
         let words = &words[1..];
         let connection = &self.connections[&pipe];
         let may_come_first = matches!(name.as_str(), "HELLO" | "AUTH");
-        assert!(connection.speaks || may_come_first, "{name} comes before HELLO");
+        assert!(connection.was_greeted || may_come_first, "{name} comes before HELLO");
         let is_loading = self.times.loading_ms > self.now_ms;
         let error = |text: &str| vec![Value::Error(text.to_owned())];
         if !connection.is_authenticated && !may_come_first {
@@ -54,6 +54,8 @@ impl Redis {
     }
 
     fn hello(&mut self, pipe: usize, words: &[Vec<u8>]) -> Value {
+        let connection = self.connections.get_mut(&pipe).expect("it is there");
+        connection.was_greeted = true;
         let mut words = words.iter().map(|word| String::from_utf8_lossy(word).into_owned());
         assert_eq!(words.next().as_deref(), Some("3"), "HELLO wants RESP3");
         while let Some(word) = words.next() {
@@ -71,13 +73,11 @@ impl Redis {
             }
         }
         let is_replica = self.times.demoted_ms > self.now_ms;
-        let connection = self.connections.get_mut(&pipe).expect("it is there");
-        if !connection.is_authenticated {
+        if !self.connections[&pipe].is_authenticated {
             let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
                         HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client";
             return Value::Error(text.to_owned());
         }
-        connection.speaks = true;
         Value::Map(vec![
             (Value::bulk("server"), Value::bulk("redis")),
             (Value::bulk("version"), Value::bulk("7.0.15")),

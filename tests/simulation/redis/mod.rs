@@ -42,8 +42,8 @@ pub(crate) struct Setting {
 struct Connection {
     commands: Commands,
     is_authenticated: bool,
-    /// It has said HELLO 3.
-    speaks: bool,
+    /// It has said HELLO, whatever came of that.
+    was_greeted: bool,
     channels: BTreeSet<Vec<u8>>,
     /// What is published does not reach it, and nobody says so.
     is_muted: bool,
