@@ -1,14 +1,12 @@
 //! 247 to 260: a Redis that fails in every way.
 
-mod peer;
-
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use self::peer::{Deed, Peer, State, Words};
+use crate::support::redis_peer::{Deed, Peer, State, Words};
 use crate::support::*;
 
 /// How long connections are counted that should be few.
