@@ -40,6 +40,7 @@ fn what_goes_through_redis_is_counted_over_all_workers() {
     }
     server.await_metric("tidings_redis_publishes_total{outcome=\"sequenced\"}", 6);
     server.await_metric("tidings_redis_messages_heard_total", 6);
+    server.await_metric("tidings_redis_publish_seconds_count", 6);
     server.await_metric("tidings_redis_in_flight", 0);
     assert!(server.metric("tidings_redis_reads_total") >= 6);
     assert!(server.metric("tidings_redis_bytes_written_total") > 1_000);
