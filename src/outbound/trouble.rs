@@ -129,7 +129,7 @@ impl Kind {
             Self::Loading => "it is tried again until its data is loaded",
             Self::Busy => "a script runs for too long there: SCRIPT KILL",
             Self::Full => "raise maxclients",
-            Self::Memory => "raise maxmemory, or retain less (--log-bytes-max, --log-messages-max)",
+            Self::Memory => "raise maxmemory, or retain less (--log-bytes, --log-messages)",
             Self::Disk => "see its log: it cannot write to its disk",
             Self::NoReplicas => "see to its replicas, or lower min-replicas-to-write",
             Self::Unconfirmed => "see to its replicas, or lower --redis-wait",
