@@ -198,6 +198,10 @@ pub struct Budgets {
     pub credit: u32,
     /// Publishes on their way from one worker to another.
     pub forwards_in_flight: usize,
+    /// Publishes and deletions that a worker has under way outside, beside those that other workers sent it.
+    pub publishes_outside: usize,
+    /// Topics that a worker reads outside at a time: so a thousand servers that come back do not all read everything.
+    pub reads_outside: usize,
     /// Mail in a worker's channel; what does not fit waits at its sender, which is bounded by the two above.
     pub mailbox: usize,
 }
@@ -214,6 +218,8 @@ impl Budgets {
         steps_per_turn: 32,
         credit: 1024,
         forwards_in_flight: 1024,
+        publishes_outside: 1024,
+        reads_outside: 64,
         mailbox: 8192,
     };
 }
@@ -274,6 +280,13 @@ pub const LOG_LINE_BYTES_MAX: usize = 4096;
 pub const FOLLOWER_STALL_MS: u64 = 1000;
 /// Time a replica without subscribers is kept warm.
 pub const REPLICA_IDLE_MS: u64 = 10_000;
+
+/// Messages of a topic that were heard and wait for what is missing before them; more are read again.
+pub const HEARD_EARLY_MAX: usize = 64;
+/// Time in which a message that is known to be there is heard; then it is read.
+pub const HEAR_MS: u64 = 250;
+/// Time after which a topic that could not be read is tried again, about.
+pub const READ_RETRY_MS: u64 = 1_000;
 
 /// Panics of one worker in [`PANICS_WINDOW_MS`] after which the process ends, rather than begin anew.
 pub const PANICS_MAX: usize = 5;

@@ -146,6 +146,9 @@ impl Subscription {
                 awaited |= edge.is_on_its_way(context.topics, *position);
             }
         }
+        if awaited && context.topics.is_cut_off() {
+            return Opening::Refused(Refusal::RedisAway);
+        }
         if awaited {
             return Opening::Waiting;
         }
@@ -223,7 +226,7 @@ impl Subscription {
     ) -> Option<Chunk> {
         let Edges::One(edge) = &mut self.edges else { return None };
         match context.topics.view(edge.topic) {
-            View::Live(log) if edge.is_resolved() && edge.lag(log) > 1 => (),
+            View::Live(log) if edge.is_resolved() && edge.lag(log) > 1 => edge.keep_up(log),
             _ => return None,
         }
         let (run, messages) = context.topics.run(edge.topic, edge.next(), format, bytes_max)?;

@@ -1,13 +1,13 @@
 //! A replica: the log of a topic that another worker owns, supplied by mail.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::mail::{Mail, TopicKey};
+use super::questions::Questions;
 use super::{Hub, Role};
 use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
-use crate::topic::{Epoch, Log, Message, Reach, Refusal, TopicName, View};
+use crate::topic::{History, Log, Message, Reach, Refusal, TopicName, View};
 
 /// How far a replica is.
 #[derive(Debug)]
@@ -27,28 +27,10 @@ pub(super) struct Live {
     pub(super) owner: TopicKey,
     /// What was retained when it was followed ends before this; until then it is incomplete.
     good_from: u64,
+    /// What the replica's count of its epochs is ahead of the owner's.
+    lives_ahead: u32,
     /// What the owner was asked.
     questions: Questions,
-}
-
-/// How far the owner's log is, as far as somebody here needed to know: one question at a time.
-#[derive(Debug)]
-pub(super) struct Questions {
-    /// The question that was answered last; those before it need no answer any more.
-    answered: u32,
-    reach: Reach,
-    /// The question that is on its way.
-    asked: Option<Question>,
-    /// The next one, of those who came since.
-    wanted: Option<Question>,
-}
-
-#[derive(Debug)]
-struct Question {
-    number: u32,
-    /// Who is to be visited when it is answered, and nobody else: a crowd that comes back with old cursors
-    /// would otherwise be walked past once for each few that come.
-    seats: BTreeSet<u32>,
 }
 
 impl Replica {
@@ -65,12 +47,7 @@ impl Replica {
     /// See [`crate::topic::Topics::answer`].
     pub(super) fn answer(&self, question: u32) -> Option<Reach> {
         match self {
-            Self::Live(live) => {
-                let Questions { answered, reach, .. } = &live.questions;
-                // Numbers wrap; those that wait for an answer are close to each other.
-                let is_answered = answered.wrapping_sub(question) <= u32::MAX / 2;
-                is_answered.then_some(*reach)
-            }
+            Self::Live(live) => live.questions.answer(question),
             Self::Syncing | Self::Refused(_) => None,
         }
     }
@@ -92,16 +69,21 @@ impl Hub {
         &mut self,
         replica: TopicKey,
         owner: TopicKey,
-        epoch: Epoch,
+        history: History,
         first_seq: u64,
         good_from: u64,
     ) {
         let Some(slot) = self.live(replica) else { return };
-        self.change_log(slot, |log| log.reset(epoch, first_seq));
+        let epoch = history.epoch;
+        let life = self.topics[slot as usize].log.life();
+        let lives_ahead = life.wrapping_add(1).wrapping_sub(history.life);
+        self.change_log(slot, |log| {
+            log.mirror(history.counted_from(lives_ahead), 0);
+            log.skip_to(first_seq);
+        });
         // Whatever was asked before is answered with this.
-        let (answered, reach) = (self.questions, Reach { epoch, next_seq: good_from });
-        let questions = Questions { answered, reach, asked: None, wanted: None };
-        let replica = Replica::Live(Box::new(Live { owner, good_from, questions }));
+        let questions = Questions::new(self.questions, Reach { epoch, next_seq: good_from });
+        let replica = Replica::Live(Box::new(Live { owner, good_from, lives_ahead, questions }));
         self.topics[slot as usize].role = Role::Follower(replica);
         self.announce(slot, Instant::NEVER);
         self.arm(slot);
@@ -112,19 +94,8 @@ impl Hub {
     pub(super) fn ask_owner(&mut self, slot: u32, seat: u32) -> u32 {
         let entry = &mut self.topics[slot as usize];
         let Role::Follower(Replica::Live(live)) = &mut entry.role else { return 1 };
-        let questions = &mut live.questions;
-        if let Some(question) = &mut questions.wanted {
-            question.seats.insert(seat);
-            return question.number;
-        }
-        // 0 is for who has not asked.
-        self.questions = self.questions.wrapping_add(1).max(1);
-        let number = self.questions;
-        questions.wanted = Some(Question { number, seats: BTreeSet::from([seat]) });
-        if questions.asked.is_none() {
-            // All that were asked before were answered. Said anew, as the numbers are those of all topics,
-            // and may have gone half around since this one's last.
-            questions.answered = number.wrapping_sub(1);
+        let number = live.questions.want(&mut self.questions, seat);
+        if !live.questions.is_asked() {
             self.send_question(slot);
         }
         number
@@ -135,11 +106,9 @@ impl Hub {
         let Some(slot) = self.live(replica) else { return };
         let entry = &mut self.topics[slot as usize];
         if let Role::Follower(Replica::Live(live)) = &mut entry.role {
-            let questions = &mut live.questions;
-            (questions.answered, questions.reach) = (number, reach);
-            let answered = questions.asked.take();
+            let seats = live.questions.note_answer(number, reach);
             self.send_question(slot);
-            self.call(slot, answered.map_or_else(BTreeSet::new, |question| question.seats));
+            self.call(slot, seats);
         }
     }
 
@@ -148,9 +117,8 @@ impl Hub {
         let replica = self.key(slot);
         let entry = &mut self.topics[slot as usize];
         let Role::Follower(Replica::Live(live)) = &mut entry.role else { return };
-        let (topic, questions) = (live.owner, &mut live.questions);
-        questions.asked = questions.wanted.take();
-        if let Some(Question { number, .. }) = questions.asked {
+        let topic = live.owner;
+        if let Some(number) = live.questions.send() {
             let owner = self.owner_of(&self.topics[slot as usize].name);
             self.links.send(owner, Mail::Question { topic, replica, number });
         }
@@ -195,16 +163,16 @@ impl Hub {
         self.arm(slot);
     }
 
-    pub(super) fn reset_replica(&mut self, replica: TopicKey, epoch: Epoch) {
+    pub(super) fn reset_replica(&mut self, replica: TopicKey, history: History, good_until: u64) {
         let Some(slot) = self.live(replica) else { return };
-        self.change_log(slot, |log| log.reset(epoch, 1));
-        if let Role::Follower(Replica::Live(live)) = &mut self.topics[slot as usize].role {
-            live.good_from = 1;
-            // An answer may have come before this, and say how far the epoch is by now.
-            if live.questions.reach.epoch != epoch {
-                live.questions.reach = Reach { epoch, next_seq: 1 };
-            }
-        }
+        let Role::Follower(Replica::Live(live)) = &mut self.topics[slot as usize].role else {
+            return;
+        };
+        let epoch = history.epoch;
+        live.good_from = live.good_from.min(good_until.max(1));
+        live.questions.note_epoch(Reach { epoch, next_seq: good_until.max(1) });
+        let history = history.counted_from(live.lives_ahead);
+        self.change_log(slot, |log| log.mirror(history, good_until));
         self.announce(slot, Instant::NEVER);
         self.arm(slot);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::time::Instant;
-use crate::topic::{Epoch, IdempotencyKey, Message, Outcome, Refusal, Ticket, TopicName};
+use crate::topic::{Epoch, History, IdempotencyKey, Message, Outcome, Refusal, Ticket, TopicName};
 
 /// A topic inside one worker's hub, safe against reused slots.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -55,8 +55,8 @@ pub enum Mail {
         replica: TopicKey,
         /// The topic in the owner's hub.
         topic: TopicKey,
-        /// The topic's epoch.
-        epoch: Epoch,
+        /// The topic's epochs.
+        history: Box<History>,
         /// The first message retained, which is appended next.
         first_seq: u64,
         /// The replica is good when it has reached this.
@@ -85,12 +85,15 @@ pub enum Mail {
         /// The message that is appended next.
         first_seq: u64,
     },
-    /// From the owner: the topic was deleted; a new epoch begins with message 1.
+    /// From the owner: a new epoch has begun, because the topic was deleted, or what sequences it outside is another.
     Reset {
         /// The follower's replica.
         replica: TopicKey,
-        /// The new epoch.
-        epoch: Epoch,
+        /// The topic's epochs.
+        history: Box<History>,
+        /// The replica's messages before this one are those of the topic still; it is appended next.
+        /// 0: none are, and the next one is message 1.
+        good_until: u64,
     },
     /// To the owner: how far is this topic's log?
     Question {

@@ -8,12 +8,16 @@
 //! that has been without credit for a second, or whose channel has no room). So whoever reads after the
 //! answer, on any worker, finds it in the log.
 
+mod ageing;
+mod backed;
 mod follower;
 mod idempotency;
 mod links;
 mod mail;
 mod names;
+mod outside;
 mod owner;
+mod questions;
 mod restart;
 mod room;
 mod rules;
@@ -33,6 +37,7 @@ use self::follower::Replica;
 use self::idempotency::Remembered;
 use self::links::Links;
 use self::names::Names;
+use self::outside::Outside;
 use self::owner::Ownership;
 use self::room::Room;
 use self::rules::{Ruled, Rules};
@@ -41,7 +46,7 @@ use crate::buffer::Chunk;
 use crate::config::Config;
 use crate::counters::{HubGauges, Walked};
 use crate::key::ConnectionKey;
-use crate::limits::{Budgets, REPLICA_IDLE_MS};
+use crate::limits::Budgets;
 use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::timers::Timers;
@@ -68,6 +73,8 @@ pub struct Hub {
     memory: usize,
     remembered: Remembered,
     links: Links,
+    /// What sequences the topics, if it is not this worker.
+    outside: Option<Box<Outside>>,
     /// Questions to owners so far: see [`Topics::ask`].
     questions: u32,
     /// Topics with a walk past their subscribers to do, in turn.
@@ -127,6 +134,7 @@ impl Hub {
                 limits.idempotency_keys_max as usize,
             ),
             links: Links::new(config.workers, &config.budgets),
+            outside: Outside::new(config),
             questions: 0,
             walks: VecDeque::new(),
             turn: 0,
@@ -177,15 +185,17 @@ impl Hub {
             }
             Mail::Unfollow { topic } => self.remove_follower(now, from, topic),
             Mail::Credit { units } => self.handle_credit(now, from, units),
-            Mail::Followed { replica, topic, epoch, first_seq, next_seq } => {
-                self.begin_replica(replica, topic, epoch, first_seq, next_seq);
+            Mail::Followed { replica, topic, history, first_seq, next_seq } => {
+                self.begin_replica(replica, topic, *history, first_seq, next_seq);
             }
             Mail::FollowRefused { replica, refusal } => self.refuse_replica(replica, refusal),
             Mail::Append { replica, message, appended_at } => {
                 self.append_to_replica(now, replica, message, appended_at);
             }
             Mail::Skip { replica, first_seq } => self.skip_replica(replica, first_seq),
-            Mail::Reset { replica, epoch } => self.reset_replica(replica, epoch),
+            Mail::Reset { replica, history, good_until } => {
+                self.reset_replica(replica, *history, good_until);
+            }
             Mail::Question { topic, replica, number } => self.answer(from, topic, replica, number),
             Mail::Reached { replica, number, epoch, next_seq } => {
                 self.note_reach(replica, number, Reach { epoch, next_seq });
@@ -269,6 +279,7 @@ impl Hub {
         for _ in 0..self.budgets.timers_per_tick {
             let Some(slot) = self.timers.poll(now.instant) else { return sweeps_on };
             self.release_answers(now, slot, true);
+            self.check(now.instant, slot);
             self.trim(now.instant, slot);
             if self.is_forgettable(slot, now.instant) {
                 self.forget(slot);
@@ -364,69 +375,6 @@ impl Hub {
         }
     }
 
-    /// Sets the topic's timer to the next moment at which something has to be done about it.
-    fn arm(&mut self, slot: u32) {
-        let retention = self.retention(slot);
-        let topic = &self.topics[slot as usize];
-        let mut deadline = topic.log.oldest_expires(&retention);
-        if topic.seats.is_empty() {
-            deadline = deadline.min(match &topic.role {
-                // It is armed again when the owner has answered.
-                Role::Follower(Replica::Syncing) => Instant::NEVER,
-                Role::Follower(_) => topic.used_at + REPLICA_IDLE_MS,
-                Role::Owner(owned) if owned.has_followers() || !topic.log.is_empty() => {
-                    Instant::NEVER
-                }
-                Role::Owner(_) => topic.used_at + self.topic_idle_ms,
-            });
-        }
-        if let Role::Owner(owned) = &topic.role {
-            deadline = deadline.min(owned.answers_due());
-        }
-        self.timers.set(slot, deadline);
-    }
-
-    fn is_forgettable(&self, slot: u32, now: Instant) -> bool {
-        let topic = &self.topics[slot as usize];
-        topic.seats.is_empty()
-            && match &topic.role {
-                Role::Follower(replica) => {
-                    !matches!(replica, Replica::Syncing)
-                        && now.since(topic.used_at) >= REPLICA_IDLE_MS
-                }
-                Role::Owner(owned) => {
-                    !owned.has_followers()
-                        && topic.log.is_empty()
-                        && now.since(topic.used_at) >= self.topic_idle_ms
-                }
-            }
-    }
-
-    /// Forgets messages that are too old, or too many since a reload. A topic's idle time begins when it has lost
-    /// its last one.
-    fn trim(&mut self, now: Instant, slot: u32) {
-        let had_messages = !self.topics[slot as usize].log.is_empty();
-        let retention = self.retention(slot);
-        self.change_log(slot, |log| log.trim(&retention, now));
-        let topic = &mut self.topics[slot as usize];
-        if had_messages && matches!(topic.role, Role::Owner(_)) {
-            topic.used_at = now;
-        }
-    }
-
-    fn forget(&mut self, slot: u32) {
-        let topic = self.topics.remove(slot as usize);
-        self.memory -= topic.log.memory_bytes();
-        self.timers.set(slot, Instant::NEVER);
-        // A replica that was refused has lost its name already, perhaps to another.
-        self.names.remove(&topic.name, slot);
-        self.room.release(&topic.role);
-        if let Role::Follower(Replica::Live(live)) = topic.role {
-            let worker = self.owner_of(&topic.name);
-            self.links.send(worker, Mail::Unfollow { topic: live.owner });
-        }
-    }
-
     fn answer_unless_pending(&mut self, to: usize, ticket: Ticket, publishing: Publishing) {
         if let Publishing::Done(outcome) = publishing {
             self.links.send(to, Mail::Answer { ticket, outcome });
@@ -508,6 +456,10 @@ impl Topics for Hub {
         }
     }
 
+    fn is_cut_off(&self) -> bool {
+        self.outside.as_ref().is_some_and(|outside| !outside.is_reachable())
+    }
+
     fn memory_left(&self) -> usize {
         self.memory_max.saturating_sub(self.memory)
     }
@@ -515,19 +467,28 @@ impl Topics for Hub {
     fn view(&self, topic: TopicId) -> View<'_> {
         let topic = &self.topics[topic.0 as usize];
         match &topic.role {
-            Role::Owner(_) => View::Live(&topic.log),
+            Role::Owner(owned) => match (owned.backed(), &self.outside) {
+                (Some(backed), Some(outside)) => backed.view(&topic.log, outside),
+                _ => View::Live(&topic.log),
+            },
             Role::Follower(replica) => replica.view(&topic.log),
         }
     }
 
     fn ask(&mut self, topic: TopicId, seat: u32) -> u32 {
-        self.ask_owner(topic.0, seat)
+        match self.topics[topic.0 as usize].role {
+            Role::Owner(_) => self.ask_outside(topic.0, seat),
+            Role::Follower(_) => self.ask_owner(topic.0, seat),
+        }
     }
 
     fn answer(&self, topic: TopicId, question: u32) -> Option<Reach> {
         let topic = &self.topics[topic.0 as usize];
         match &topic.role {
-            Role::Owner(_) => Some(topic.log.reach()),
+            Role::Owner(owned) => match owned.backed() {
+                Some(backed) => backed.answer(&topic.log, question),
+                None => Some(topic.log.reach()),
+            },
             Role::Follower(replica) => replica.answer(question),
         }
     }

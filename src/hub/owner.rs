@@ -1,16 +1,18 @@
-//! A topic that this worker owns: it alone assigns sequence numbers, and keeps followers supplied.
+//! A topic that this worker owns: it alone assigns sequence numbers, or appends what was sequenced outside
+//! (`backed.rs`), and keeps followers supplied.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::backed::Backed;
 use super::mail::{Mail, TopicKey};
-use super::{Hub, Role};
+use super::{Hub, Role, Topic};
 use crate::limits::FOLLOWER_STALL_MS;
 use crate::planted::{Fault, planted};
 use crate::time::{Instant, Now};
 use crate::topic::{
-    Epoch, IdempotencyKey, Message, Outcome, Position, Publishing, Reach, Refusal, Ticket,
-    TopicName,
+    Epoch, IdempotencyKey, Message, Outcome, Position, Publishing, Reach, Refusal, Retention,
+    Ticket, TopicName,
 };
 
 /// What an owner knows of its topic beside the log.
@@ -24,12 +26,13 @@ pub(super) struct Ownership {
     following: Option<Box<Following>>,
 }
 
-/// Who follows a topic, and who waits for that.
+/// Who follows a topic, who waits for that, and what sequences it if it is not this worker.
 #[derive(Debug, Default)]
 struct Following {
     followers: Vec<Follower>,
     /// Publishes and deletions that are answered when every follower was mailed them, in turn.
     unanswered: VecDeque<Unanswered>,
+    backed: Option<Backed>,
 }
 
 /// A cursor on the log, for another worker.
@@ -39,6 +42,8 @@ struct Follower {
     replica: TopicKey,
     /// The next message to mail; 0 while it has not been told of the present epoch.
     next: u64,
+    /// The next message to mail when it has been told of the epoch; 0: it has none that is good any more.
+    resume: u64,
     /// Whether it is in its link's backlog, waiting for credit.
     waiting: bool,
 }
@@ -61,14 +66,34 @@ impl Ownership {
         Self { begun_s, ..Self::default() }
     }
 
+    /// Whether other workers follow the topic, or want to.
     pub(super) fn has_followers(&self) -> bool {
-        self.following.as_ref().is_some_and(|following| !following.followers.is_empty())
+        self.following.as_ref().is_some_and(|following| {
+            let is_wanted = following.backed.as_ref().is_some_and(Backed::has_applicants);
+            !following.followers.is_empty() || is_wanted
+        })
+    }
+
+    /// What there is to know of a topic that is sequenced outside.
+    pub(super) fn backed(&self) -> Option<&Backed> {
+        self.following.as_ref().and_then(|following| following.backed.as_ref())
+    }
+
+    /// The same, to be changed.
+    pub(super) fn backed_mut(&mut self) -> Option<&mut Backed> {
+        self.following.as_mut().and_then(|following| following.backed.as_mut())
+    }
+
+    /// From now on the topic is sequenced outside.
+    pub(super) fn set_backed(&mut self, backed: Backed) {
+        self.following.get_or_insert_default().backed = Some(backed);
     }
 
     /// Forgets what a worker asked for that has failed since. Whether it followed the topic.
     pub(super) fn forget_worker(&mut self, worker: usize) -> bool {
         let Some(following) = &mut self.following else { return false };
         following.unanswered.retain(|unanswered| unanswered.worker != worker);
+        following.backed.iter_mut().for_each(|backed| backed.forget_worker(worker));
         let before = following.followers.len();
         following.followers.retain(|follower| follower.worker != worker);
         following.followers.len() < before
@@ -98,7 +123,9 @@ impl Ownership {
 
     /// Holds no memory for followers when there are none and nobody waits.
     fn shrink(&mut self) {
-        let is_vain = |it: &mut Box<Following>| it.followers.is_empty() && it.unanswered.is_empty();
+        let is_vain = |it: &mut Box<Following>| {
+            it.followers.is_empty() && it.unanswered.is_empty() && it.backed.is_none()
+        };
         self.following.take_if(is_vain);
     }
 }
@@ -114,6 +141,9 @@ impl Hub {
         key: Option<&IdempotencyKey>,
         ticket: Ticket,
     ) -> Publishing {
+        if self.outside.is_some() {
+            return self.publish_outside(from, topic, message, key, ticket);
+        }
         if let Some(position) =
             key.and_then(|key| self.remembered.position(now.instant, topic, key))
         {
@@ -149,7 +179,7 @@ impl Hub {
     }
 
     /// Answers a publish if every follower was mailed its message; else it is answered when they were.
-    fn acknowledge(
+    pub(super) fn acknowledge(
         &mut self,
         now: Now,
         slot: u32,
@@ -158,11 +188,12 @@ impl Hub {
         position: Position,
     ) -> Publishing {
         let topic = &mut self.topics[slot as usize];
-        let is_gone = position.epoch != topic.log.epoch();
+        let is_known = topic.log.covers(position);
         let Role::Owner(owned) = &mut topic.role else { unreachable!("a topic of our own") };
         let sequence = position.sequence;
-        let answer_now =
-            is_gone || owned.mailed_up_to() > sequence || planted(Fault::AcknowledgesBeforeMailed);
+        let is_mailed = owned.mailed_up_to() > sequence || planted(Fault::AcknowledgesBeforeMailed);
+        // What is not in the log is gone, or has not been heard of yet.
+        let answer_now = if is_known { is_mailed } else { owned.backed().is_none() };
         if !answer_now {
             let (since, outcome) = (now.instant, Ok(position));
             let unanswered = Unanswered { sequence, since, worker, ticket, outcome };
@@ -180,6 +211,17 @@ impl Hub {
         message: &Message,
     ) -> Result<u32, Refusal> {
         let slot = self.slot_of(topic);
+        self.check_size(topic, slot, message)?;
+        self.begin_spoken(now, topic, slot)
+    }
+
+    /// Whether there is room for the message; returns how much its topic retains.
+    pub(super) fn check_size(
+        &mut self,
+        topic: &TopicName,
+        slot: Option<u32>,
+        message: &Message,
+    ) -> Result<Retention, Refusal> {
         let retention = match slot {
             Some(slot) => self.retention(slot),
             None => self.rules.retention(self.rules.settle(topic)),
@@ -190,7 +232,7 @@ impl Hub {
         if self.memory + message.cost_bytes() > self.memory_max {
             return Err(Refusal::MemoryUsedUp);
         }
-        self.begin_spoken(now, topic, slot)
+        Ok(retention)
     }
 
     /// Begins a new epoch of a topic that this worker owns.
@@ -201,6 +243,9 @@ impl Hub {
         topic: &TopicName,
         ticket: Ticket,
     ) -> Publishing {
+        if self.outside.is_some() {
+            return self.delete_outside(from, topic, ticket);
+        }
         let Some(slot) = self.slot_of(topic) else {
             return Publishing::Done(Err(Refusal::NoSuchTopic));
         };
@@ -214,11 +259,12 @@ impl Hub {
         if planted(Fault::DeletionKeepsEpoch) {
             epoch = self.topics[slot as usize].log.epoch();
         }
+        let life = self.topics[slot as usize].log.life();
         self.change_log(slot, |log| log.reset(epoch, 1));
+        self.turn_followers(slot, life);
         let topic = &mut self.topics[slot as usize];
         topic.used_at = now.instant;
         if let Role::Owner(owned) = &mut topic.role {
-            owned.followers_mut().for_each(|follower| follower.next = 0);
             // Their messages are gone: all that there is to wait for is the news of it.
             let unanswered = owned.following.iter_mut().flat_map(|it| &mut it.unanswered);
             unanswered.for_each(|unanswered| unanswered.sequence = 0);
@@ -227,6 +273,17 @@ impl Hub {
         self.supply_followers(slot);
         self.release_answers(now, slot, false);
         epoch
+    }
+
+    /// Another epoch has begun: followers are told before anything else. `life` is the log's before it.
+    pub(super) fn turn_followers(&mut self, slot: u32, life: u32) {
+        let Topic { log, role, .. } = &mut self.topics[slot as usize];
+        let Role::Owner(owned) = role else { return };
+        for follower in owned.followers_mut() {
+            let at = if follower.next == 0 { follower.resume } else { follower.next };
+            let good_until = (at > 0).then(|| log.good_until(life, at)).flatten();
+            (follower.next, follower.resume) = (0, good_until.unwrap_or_default());
+        }
     }
 
     /// Begins to supply a replica: first with what is retained.
@@ -250,18 +307,25 @@ impl Hub {
                 }
             },
         };
+        if self.let_apply(slot, worker, replica) {
+            self.supply_replica(slot, worker, replica);
+        }
+        self.arm(slot);
+    }
+
+    /// Begins to supply a replica of a topic that is there.
+    pub(super) fn supply_replica(&mut self, slot: u32, worker: usize, replica: TopicKey) {
         let topic = self.key(slot);
         let entry = &mut self.topics[slot as usize];
-        let (epoch, first_seq, next_seq) =
-            (entry.log.epoch(), entry.log.first_seq(), entry.log.next_seq());
+        let (history, first_seq, next_seq) =
+            (Box::new(entry.log.history()), entry.log.first_seq(), entry.log.next_seq());
         let Role::Owner(owned) = &mut entry.role else {
             unreachable!("only the owner of a topic is asked to be followed")
         };
-        let follower = Follower { worker, replica, next: first_seq, waiting: false };
+        let follower = Follower { worker, replica, next: first_seq, resume: 0, waiting: false };
         owned.following.get_or_insert_default().followers.push(follower);
-        self.links.send(worker, Mail::Followed { replica, topic, epoch, first_seq, next_seq });
+        self.links.send(worker, Mail::Followed { replica, topic, history, first_seq, next_seq });
         self.supply_followers(slot);
-        self.arm(slot);
     }
 
     /// Tells a follower how far the log is.
@@ -273,6 +337,19 @@ impl Hub {
         number: u32,
     ) {
         let Some(slot) = self.live(topic) else { return };
+        if self.let_ask(slot, worker, replica, number) {
+            self.answer_follower(slot, worker, replica, number);
+        }
+    }
+
+    /// Tells a follower how far the log is now.
+    pub(super) fn answer_follower(
+        &mut self,
+        slot: u32,
+        worker: usize,
+        replica: TopicKey,
+        number: u32,
+    ) {
         let Reach { epoch, next_seq } = self.topics[slot as usize].log.reach();
         self.links.send(worker, Mail::Reached { replica, number, epoch, next_seq });
     }
@@ -302,7 +379,7 @@ impl Hub {
     }
 
     /// Mails every follower what it has not got, as far as its worker has credit.
-    fn supply_followers(&mut self, slot: u32) {
+    pub(super) fn supply_followers(&mut self, slot: u32) {
         for index in 0.. {
             let Role::Owner(owned) = &self.topics[slot as usize].role else { return };
             let followers = owned.following.as_ref().map(|following| &following.followers);
@@ -321,18 +398,22 @@ impl Hub {
         let key = self.key(slot);
         let topic = &mut self.topics[slot as usize];
         let Role::Owner(owned) = &mut topic.role else { return };
+        if owned.backed().is_some_and(|backed| !backed.is_filled()) {
+            return;
+        }
         let Some(follower) = owned.followers_mut().find(|follower| follower.worker == worker)
         else {
             return;
         };
         let replica = follower.replica;
-        let (epoch, first_seq) = (topic.log.epoch(), topic.log.first_seq());
+        let first_seq = topic.log.first_seq();
         if planted(Fault::ForgetsReset) {
             follower.next = follower.next.max(1);
         }
         loop {
             let (mail, next) = if follower.next == 0 {
-                (Mail::Reset { replica, epoch }, 1)
+                let (history, good_until) = (Box::new(topic.log.history()), follower.resume);
+                (Mail::Reset { replica, history, good_until }, good_until.max(1))
             } else if follower.next < first_seq {
                 (Mail::Skip { replica, first_seq }, first_seq)
             } else if let Some((message, appended_at)) = topic.log.entry(follower.next) {
@@ -357,12 +438,16 @@ impl Hub {
     /// Answers publishes whose message every follower was mailed, and with `overdue` also those that
     /// waited too long.
     pub(super) fn release_answers(&mut self, now: Now, slot: u32, overdue: bool) {
-        let Role::Owner(owned) = &mut self.topics[slot as usize].role else { return };
+        let Topic { log, role, .. } = &mut self.topics[slot as usize];
+        let Role::Owner(owned) = role else { return };
         let mailed_up_to = owned.mailed_up_to();
         let Some(following) = &mut owned.following else { return };
+        let is_backed = following.backed.is_some();
         while let Some(oldest) = following.unanswered.front() {
             let late = overdue && now.instant.since(oldest.since) >= FOLLOWER_STALL_MS;
-            if oldest.sequence >= mailed_up_to && !late {
+            let is_known = |position| !is_backed || log.covers(position);
+            let is_mailed = oldest.sequence < mailed_up_to && oldest.outcome.is_ok_and(is_known);
+            if !is_mailed && !late {
                 break;
             }
             let Some(Unanswered { worker, ticket, outcome, .. }) = following.unanswered.pop_front()

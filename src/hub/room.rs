@@ -62,14 +62,15 @@ impl Hub {
         if self.room.silent >= self.room.owned_max && !self.make_way(is_silent_and_alone) {
             return Err(Refusal::TopicsUsedUp);
         }
-        self.room.silent += 1;
-        Ok(self.insert(now, topic, Role::Owner(Ownership::begin(now))))
+        Ok(self.begin_again(now, topic))
     }
 
     /// Creates a topic anew that had followers when its owner failed, whatever there is room for.
     pub(super) fn begin_again(&mut self, now: Instant, topic: &TopicName) -> u32 {
         self.room.silent += 1;
-        self.insert(now, topic, Role::Owner(Ownership::begin(now)))
+        let slot = self.insert(now, topic, Role::Owner(Ownership::begin(now)));
+        self.join_outside(slot);
+        slot
     }
 
     /// The topic that a message is appended to next: the one in `slot`, or a new one.

@@ -191,8 +191,8 @@ impl World {
         };
         for mail in &self.roads[owner][worker] {
             match mail {
-                Mail::Followed { replica, epoch, first_seq, .. } if *replica == mine => {
-                    place = Some((*epoch, *first_seq));
+                Mail::Followed { replica, history, first_seq, .. } if *replica == mine => {
+                    place = Some((history.epoch, *first_seq));
                 }
                 Mail::Append { replica, .. } if *replica == mine => {
                     place = place.map(|(epoch, next)| (epoch, next + 1));
@@ -200,7 +200,9 @@ impl World {
                 Mail::Skip { replica, first_seq } if *replica == mine => {
                     place = place.map(|(epoch, _)| (epoch, *first_seq));
                 }
-                Mail::Reset { replica, epoch } if *replica == mine => place = Some((*epoch, 1)),
+                Mail::Reset { replica, history, .. } if *replica == mine => {
+                    place = Some((history.epoch, 1));
+                }
                 _ => (),
             }
         }

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::backplane::Term;
 use super::cursor::{Epoch, Position};
 use super::encoding::{Encoded, Format};
 use super::message::{Message, OVERHEAD_BYTES};
 use super::name::TopicName;
 use super::runs::{Found, RUN_BYTES_MAX, Runs};
+use super::terms::{History, Kinship, PastTerm, next_life};
 use crate::buffer::Chunk;
 use crate::planted::{Fault, planted};
 use crate::time::Instant;
@@ -33,7 +35,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Whether a reader may be there: nothing that it says it has received is ahead of the log.
+    /// Whether a reader may be there, in the present epoch: nothing that it says it has received is ahead of the log.
     pub fn covers(self, position: Position) -> bool {
         position.epoch == self.epoch && position.sequence < self.next_seq
     }
@@ -55,7 +57,8 @@ pub struct Log {
     is_replica: bool,
     /// Invariant: the sequence of the oldest message, or of the next one if there is none. At least 1.
     first_seq: u64,
-    /// Apart, as most of a million topics have no message. Invariant: it holds one at least.
+    /// Apart, as most of a million topics have no message. Invariant: it holds one at least, or an epoch that
+    /// has ended.
     retained: Option<Box<Retained>>,
 }
 
@@ -69,6 +72,8 @@ struct Retained {
     encoded_bytes: usize,
     /// Of retained messages only.
     runs: Runs,
+    /// Epochs that have ended, of which some messages may be retained: see [`History`].
+    past: Vec<PastTerm>,
 }
 
 #[derive(Debug)]
@@ -97,7 +102,7 @@ impl Log {
 
     /// Begins another epoch: everything is forgotten, the next message is `first_seq`.
     pub fn reset(&mut self, epoch: Epoch, first_seq: u64) {
-        let (life, is_replica) = (self.life.wrapping_add(1), self.is_replica);
+        let (life, is_replica) = (next_life(self.life), self.is_replica);
         *self = Self { life, is_replica, ..Self::new(epoch, first_seq) };
     }
 
@@ -125,7 +130,63 @@ impl Log {
     /// every cursor.
     pub fn skip_to(&mut self, sequence: u64) {
         assert!(sequence >= self.next_seq(), "a log only moves forward");
-        (self.first_seq, self.retained) = (sequence, None);
+        self.forget_from(0);
+        self.first_seq = sequence;
+    }
+
+    /// Takes over what a backplane says of the log's epochs, the oldest first, and of its next message. Messages that
+    /// the backplane does not know are forgotten: whoever has received them is told of a gap. Returns false if that
+    /// is all of them, and the log has begun another life with nothing in it.
+    pub fn adopt(&mut self, terms: &[Term], backplane_next: u64) -> bool {
+        let next_seq = self.next_seq();
+        let mut history = self.history();
+        let common = history.adopt(terms, backplane_next, next_seq);
+        self.mirror(history, common.unwrap_or(0));
+        common.is_some()
+    }
+
+    /// Goes on as another log does: with its epochs, and of the messages with those before `good_until`; 0: with
+    /// none, in another life.
+    pub fn mirror(&mut self, history: History, good_until: u64) {
+        self.forget_from(good_until);
+        if good_until == 0 {
+            self.first_seq = 1;
+        }
+        (self.epoch, self.life) = (history.epoch, history.life);
+        if !history.past.is_empty() || self.retained.is_some() {
+            self.retained.get_or_insert_default().past = history.past;
+        }
+        self.shrink();
+    }
+
+    /// The epochs that the log was in.
+    pub fn history(&self) -> History {
+        History { epoch: self.epoch, life: self.life, past: self.past().to_vec() }
+    }
+
+    fn past(&self) -> &[PastTerm] {
+        self.retained.as_ref().map_or(&[], |retained| &retained.past)
+    }
+
+    /// Forgets the messages from `sequence` on. The next one is that one, or an earlier one that is the next already.
+    fn forget_from(&mut self, sequence: u64) {
+        let keep = sequence.saturating_sub(self.first_seq).min(self.len() as u64) as usize;
+        if let Some(retained) = &mut self.retained
+            && keep < retained.entries.len()
+        {
+            for entry in retained.entries.drain(keep..) {
+                retained.bytes -= entry.message.cost_bytes();
+                retained.encoded_bytes -= entry.encoded_bytes();
+            }
+            retained.runs.clear();
+        }
+        self.first_seq = self.first_seq.min(sequence.max(1));
+        self.shrink();
+    }
+
+    /// Holds no memory for messages when there are none.
+    fn shrink(&mut self) {
+        self.retained.take_if(|retained| retained.entries.is_empty() && retained.past.is_empty());
     }
 
     /// Forgets the oldest messages until every bound of `retention` holds.
@@ -147,9 +208,7 @@ impl Log {
             }
         }
         retained.runs.trim(self.first_seq);
-        if retained.entries.is_empty() {
-            self.retained = None;
-        }
+        self.shrink();
     }
 
     /// When the oldest message reaches its age; [`Instant::NEVER`] if there is none.
@@ -204,7 +263,8 @@ impl Log {
         if let Some(encoded) = place {
             return part(encoded);
         }
-        let id = Position { epoch: self.epoch, sequence: sequence + u64::from(has_next) }.text();
+        let epoch = History::epoch_of(&retained.past, self.epoch, sequence);
+        let id = Position { epoch, sequence: sequence + u64::from(has_next) }.text();
         let encoded = Encoded::new(format, topic.as_str(), &id, &entry.message);
         let chunk = part(&encoded);
         if keep {
@@ -289,12 +349,42 @@ impl Log {
 
     /// The position of a reader who has everything.
     pub fn head(&self) -> Position {
-        Position { epoch: self.epoch, sequence: self.next_seq() - 1 }
+        self.position(self.next_seq() - 1)
+    }
+
+    /// The position of a message, or of a reader who has everything up to it.
+    pub fn position(&self, sequence: u64) -> Position {
+        Position { epoch: History::epoch_of(self.past(), self.epoch, sequence), sequence }
+    }
+
+    /// Whether a reader may be there: nothing that it says it has received is ahead of the log, or behind a fork of it.
+    pub fn covers(&self, position: Position) -> bool {
+        self.reach().covers(position) || History::past_covers(self.past(), position)
+    }
+
+    /// Whether this is the log's epoch, or one that it was in.
+    pub fn knows(&self, epoch: Epoch) -> bool {
+        epoch == self.epoch || self.past().iter().any(|term| term.epoch == epoch)
+    }
+
+    /// Where one goes on who was going to receive `next` in an epoch of this log that it counts as `life`: there, or
+    /// earlier, if what it has received since a fork is not the log's. `None`: nobody knows.
+    pub fn good_until(&self, life: u32, next: u64) -> Option<u64> {
+        match History::kinship(self.past(), self.life, life) {
+            Kinship::Same => Some(next),
+            Kinship::Until(fork) => Some(next.min(fork)),
+            Kinship::None => None,
+        }
+    }
+
+    /// Whether such a one has received nothing that is not the log's.
+    pub fn carries(&self, life: u32, next: u64) -> bool {
+        self.good_until(life, next) == Some(next)
     }
 
     /// Whether no message is retained.
     pub fn is_empty(&self) -> bool {
-        self.retained.is_none()
+        self.len() == 0
     }
 
     /// How many messages are retained.

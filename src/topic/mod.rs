@@ -9,6 +9,7 @@ mod name;
 mod record;
 mod runs;
 mod subscription;
+mod terms;
 mod topics;
 
 pub use backplane::{Page, PageEntry, Report, Request, Term};
@@ -25,4 +26,5 @@ pub use name::fuzz_target;
 pub use name::{NAME_BYTES_MAX, NameError, TopicName};
 pub use record::RecordError;
 pub use subscription::{Due, Edge};
+pub use terms::{History, PastTerm};
 pub use topics::{Glimpse, Outcome, Publishing, Refusal, Ticket, TopicId, Topics, View};

@@ -2,6 +2,7 @@
 
 use super::cursor::{Position, Start};
 use super::log::Log;
+use super::terms::NO_LIFE;
 use super::topics::{TopicId, Topics, View};
 use crate::planted::{Fault, planted};
 
@@ -48,7 +49,7 @@ impl Edge {
     pub fn is_on_its_way(&mut self, topics: &mut impl Topics, position: Position) -> bool {
         let View::Live(log) = topics.view(self.topic) else { return false };
         let here = log.reach();
-        if here.covers(position) || position == Position::NOWHERE {
+        if log.covers(position) || position == Position::NOWHERE {
             return false;
         }
         if self.question == 0 {
@@ -69,11 +70,9 @@ impl Edge {
             (Start::Latest, _) => log.next_seq(),
             (Start::Earliest, _) => log.first_seq(),
             (Start::Last(count), _) => log.next_seq().saturating_sub(*count).max(log.first_seq()),
-            (Start::After(_), Some(position)) if log.reach().covers(position) => {
-                position.sequence + 1
-            }
+            (Start::After(_), Some(position)) if log.covers(position) => position.sequence + 1,
             (Start::After(_) | Start::Unknown, _) => {
-                self.life = log.life().wrapping_sub(1);
+                self.life = NO_LIFE;
                 1
             }
         };
@@ -81,7 +80,7 @@ impl Edge {
 
     /// What is owed now.
     pub fn due(&self, log: &Log) -> Due {
-        if self.life != log.life() {
+        if self.life != log.life() && !log.carries(self.life, self.next) {
             Due::Gap(None)
         } else if self.next < log.first_seq() {
             let surplus = u64::from(planted(Fault::MiscountsGap));
@@ -99,9 +98,17 @@ impl Edge {
             Due::Nothing => (),
             Due::Message(_) => self.next += 1,
             Due::Gap(_) => {
-                self.life = log.life();
-                self.next = log.first_seq();
+                let good_until = log.good_until(self.life, self.next).unwrap_or_default();
+                self.next = good_until.max(log.first_seq());
             }
+        }
+        self.life = log.life();
+    }
+
+    /// Goes along with a log that has begun another epoch, if nothing is missed by that.
+    pub fn keep_up(&mut self, log: &Log) {
+        if self.life != log.life() && log.carries(self.life, self.next) {
+            self.life = log.life();
         }
     }
 
@@ -116,7 +123,7 @@ impl Edge {
     /// How far it is behind the head, in messages: those that are due, and those that are gone. Of another life of the
     /// log nobody knows what is gone.
     pub fn behind(&self, log: &Log) -> u64 {
-        let next = if self.life == log.life() { self.next } else { log.first_seq() };
+        let next = log.good_until(self.life, self.next).unwrap_or(log.first_seq());
         if self.is_resolved() { log.next_seq().saturating_sub(next) } else { 0 }
     }
 
@@ -132,9 +139,9 @@ impl Edge {
 
     /// What was received, for a cursor. While a gap of unknown size is due, a position that is good in no
     /// log, so that whoever resumes there is told of it.
-    pub const fn position(&self, log: &Log) -> Position {
-        if self.life == log.life() {
-            Position { epoch: log.epoch(), sequence: self.next - 1 }
+    pub fn position(&self, log: &Log) -> Position {
+        if log.carries(self.life, self.next) {
+            log.position(self.next - 1)
         } else {
             Position::NOWHERE
         }

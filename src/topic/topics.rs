@@ -126,6 +126,9 @@ pub trait Topics {
     /// How far the log was when that question, or a later one, was answered; `None`: not yet.
     fn answer(&self, topic: TopicId, question: u32) -> Option<Reach>;
 
+    /// Whether what sequences the topics outside of this process cannot be asked now.
+    fn is_cut_off(&self) -> bool;
+
     /// The topic's name. The caller is subscribed.
     fn name(&self, topic: TopicId) -> &TopicName;
 

@@ -278,7 +278,7 @@ impl Worker {
                 connection.handle_outcome(context, ticket.number, outcome);
             });
         }
-        if answered {
+        if answered || self.hub.take_room() {
             for key in std::mem::take(&mut self.busy) {
                 if let Some(entry) = self.entry(key) {
                     entry.in_busy = false;

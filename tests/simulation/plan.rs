@@ -262,6 +262,7 @@ fn draw_budgets(random: &mut Rng) -> Budgets {
         credit: few(&[4, 9], whole.credit as usize) as u32,
         forwards_in_flight: few(&[1, 3], whole.forwards_in_flight),
         mailbox: few(&[2, 8], whole.mailbox),
+        ..Budgets::DEFAULT
     }
 }
 
