@@ -1,5 +1,6 @@
 //! Faults of servers and of one Redis, under load, each several times.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::audit::{Figures, Rules};
@@ -7,6 +8,7 @@ use crate::folder::until;
 use crate::load::{Load, Size};
 use crate::proxy::Proxy;
 use crate::redis::Redis;
+use crate::resp::Resp;
 use crate::tidings::Group;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -225,7 +227,7 @@ fn rights_that_are_taken_away_and_given_back_cost_nobody_anything() {
 #[ignore = "needs redis-server: tests/run --only cluster"]
 fn a_wrong_password_is_said_and_does_not_make_a_tight_loop() {
     let redis = Redis::start(&["--requirepass", "right"]);
-    let mut admin = crate::resp::Resp::dial(redis.port).unwrap();
+    let mut admin = Resp::dial(Ipv4Addr::LOCALHOST, redis.port).unwrap();
     admin.ask(&["AUTH", "right"]).unwrap();
     let proxy = Proxy::start(redis.port);
     let group = Group::start(1, &["--redis", &proxy.url().replace("//", "//:wrong@")]);

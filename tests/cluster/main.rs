@@ -27,6 +27,7 @@ mod folder;
 mod history;
 mod line;
 mod load;
+mod network;
 mod nodes;
 mod plain;
 mod proxy;

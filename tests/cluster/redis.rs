@@ -1,5 +1,6 @@
 //! A Redis server as a process, and sentinels, which are the same program.
 
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -13,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A Redis server, which ends with this value.
 pub struct Redis {
     child: Child,
+    host: Ipv4Addr,
     pub port: u16,
     /// The whole command but the port.
     arguments: Vec<String>,
@@ -32,7 +34,8 @@ impl Redis {
             let (folder, port) = (Folder::new(), free_port());
             let arguments = arguments(&folder, port);
             let child = spawn(port, &arguments, &folder);
-            let mut redis = Self { child, port, arguments, folder };
+            let host = Ipv4Addr::LOCALHOST;
+            let mut redis = Self { child, host, port, arguments, folder };
             if redis.comes_up() {
                 return redis;
             }
@@ -42,12 +45,19 @@ impl Redis {
         panic!("no Redis server starts");
     }
 
+    /// A server that was started somewhere else, with its log in this folder.
+    pub fn started(child: Child, host: Ipv4Addr, port: u16, folder: Folder) -> Self {
+        let mut redis = Self { child, host, port, arguments: Vec::new(), folder };
+        assert!(redis.comes_up(), "a Redis server starts at {host}");
+        redis
+    }
+
     fn comes_up(&mut self) -> bool {
-        let port = self.port;
+        let (host, port) = (self.host, self.port);
         let mut ended = false;
         until("a Redis server answers", PATIENCE, || {
             ended = self.child.try_wait().unwrap().is_some();
-            let answer = Resp::dial(port).and_then(|mut redis| redis.ask(&["PING"]));
+            let answer = Resp::dial(host, port).and_then(|mut redis| redis.ask(&["PING"]));
             // It may want a password first: that too is an answer.
             ended || answer.is_ok_and(|answer| !answer.text().starts_with("LOADING"))
         });
@@ -55,7 +65,12 @@ impl Redis {
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}:{}", self.host, self.port)
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it at once.
@@ -85,7 +100,7 @@ impl Redis {
     /// Asks on a connection of its own.
     #[track_caller]
     pub fn ask(&self, words: &[&str]) -> Value {
-        let answer = Resp::dial(self.port).and_then(|mut redis| redis.ask(words));
+        let answer = Resp::dial(self.host, self.port).and_then(|mut redis| redis.ask(words));
         answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 

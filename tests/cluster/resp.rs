@@ -1,7 +1,7 @@
 //! A client of Redis in a few lines, which waits for each answer. It shares nothing with the server's.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// What Redis says.
@@ -36,8 +36,8 @@ impl Value {
 pub struct Resp(BufReader<TcpStream>);
 
 impl Resp {
-    pub fn dial(port: u16) -> Result<Self> {
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+    pub fn dial(host: Ipv4Addr, port: u16) -> Result<Self> {
+        let address = SocketAddr::from((host, port));
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         stream.set_nodelay(true)?;
