@@ -109,6 +109,8 @@ impl Reading {
     fn ask(&mut self) -> Result<()> {
         let mut target = format!("{}?after={}", path(&self.topics), self.cursor);
         match self.wire {
+            // The first one is answered at once, with a cursor.
+            Wire::LongPoll if self.cursor == "earliest" => target += "&wait=0",
             Wire::LongPoll => target += "&wait=5",
             Wire::EventStream if self.topics.len() > 1 => target += "&envelope",
             _ => (),
