@@ -7,7 +7,7 @@
 //! 6  main · cli · server         threads started and joined; flags; subcommands
 //! 5  reactor                     the only I/O of the server: mio, sockets, clock, channels
 //! 4  worker                      one thread's world: its connections, its timers and its hub
-//! 3  connection | hub            one client's state machine | topics, owned and followed
+//! 3  connection | hub | outbound one client's state machine | topics, owned and followed | Redis
 //! 2  topic                       the log, the cursor, the encode-once message
 //! 1  wire                        codecs: bytes <-> values (http1, sse, ndjson, websocket)
 //! 0  addresses · buffer · config ·        bytes at rest, plain values
@@ -28,6 +28,7 @@ mod fuzzing;
 pub mod hub;
 pub mod key;
 pub mod limits;
+pub mod outbound;
 pub mod planted;
 pub mod problem_kind;
 pub mod reactor;

@@ -268,6 +268,18 @@ pub const LISTING_ENTRIES_MAX: u64 = 1_000;
 /// a thousand ticks' work.
 pub const SURVEYED_PER_TICK: usize = 1_024;
 
+/// Reads of connections to Redis in a tick, of as many bytes as the scratch buffer has: what is sent faster than it is
+/// taken is Redis's to hold, and must not starve the clients.
+pub const OUTBOUND_READS_PER_TICK: usize = 8;
+/// Connections that a worker begins to make in a tick.
+pub const DIALS_PER_TICK: usize = 64;
+/// Requests and reports between hub and Redis in one go.
+pub const BACKPLANE_STEPS_PER_TICK: usize = 16_384;
+/// Names that wait to be looked up.
+pub const LOOK_UPS_MAX: usize = 256;
+/// Addresses of one name that are tried.
+pub const ADDRESSES_PER_NAME_MAX: usize = 16;
+
 /// Buffers in one vectored write.
 pub const SLICES_PER_WRITE: usize = 24;
 

@@ -12,7 +12,9 @@ use mio::net::TcpStream;
 
 use crate::config::{Config, Entrance};
 use crate::limits::Limits;
-use crate::reactor::{Clock, EventLoop, MioSystem, Parcel, Post, Ring, adopt, bind, connect};
+use crate::reactor::{
+    Clock, EventLoop, MioSystem, Parcel, Post, Resolver, Ring, adopt, bind, connect,
+};
 use crate::worker::Worker;
 
 /// A server whose threads run.
@@ -115,18 +117,23 @@ impl Server {
         let clock = Clock::start();
         let (mut systems, mut bells) = (Vec::new(), Vec::<Arc<dyn Ring>>::new());
         for listeners in listeners {
-            let (system, bell) = MioSystem::new(listeners, clock).map_err(StartError::System)?;
+            let (system, bell) =
+                MioSystem::new(listeners, clock, &config.limits).map_err(StartError::System)?;
             systems.push(system);
             bells.push(bell);
         }
         let (post, mailboxes) = connect(bells, config.budgets.mailbox);
+        // A name may be what a sentinel or a cluster calls a server: it is not known yet whether one is needed.
+        let resolver = config.redis.as_ref().map(|_| Resolver::start(post.clone()));
+        let resolver = resolver.transpose().map_err(StartError::System)?;
         let mut random = Rng::with_seed(seed);
         let hash_seed = random.u64(..);
         let (ended, endings) = bounded(config.workers);
         for (id, (system, mailbox)) in systems.into_iter().zip(mailboxes).enumerate() {
             let worker = Worker::new(Arc::clone(&config), id, hash_seed, random.fork());
             let mut event_loop =
-                EventLoop::new(id, system, worker, mailbox, post.clone(), &entrances, &config);
+                EventLoop::new(id, system, worker, mailbox, post.clone(), &entrances, &config)
+                    .with_resolver(resolver.clone());
             let ended = ended.clone();
             thread::Builder::new()
                 .name(format!("worker-{id}"))

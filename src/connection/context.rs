@@ -3,6 +3,7 @@
 use fastrand::Rng;
 
 use super::operator::Inquiry;
+use super::readiness::Readiness;
 use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::counters::Counters;
@@ -38,6 +39,8 @@ pub struct Context<'a, T> {
     pub outboxes_left: usize,
     /// Whether the server is on its way out.
     pub draining: bool,
+    /// Whether what it needs is there.
+    pub readiness: &'a Readiness,
     /// What connections asked of all workers in this call.
     pub inquiries: &'a mut Vec<(ConnectionKey, Inquiry)>,
 }

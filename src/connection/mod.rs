@@ -35,6 +35,7 @@ mod pending;
 mod poll;
 mod problem;
 mod publish;
+mod readiness;
 mod request;
 mod respond;
 mod route;
@@ -52,6 +53,7 @@ pub use self::explain::fuzz_explain;
 pub use self::operator::{
     ConnectionName, ConnectionsWanted, Explaining, Inquiry, Reply, TopicOrder, TopicsWanted,
 };
+pub use self::readiness::Readiness;
 pub use self::sight::Sight;
 
 use self::batch::Batch;

@@ -1,8 +1,11 @@
 //! Resources of the server's own: health, the page that shows it at work, and its client.
 
+use std::borrow::Cow;
+
 use super::Connection;
 use super::context::Context;
 use super::problem::DRAINING;
+use super::readiness::{Readiness, WAITING};
 use super::respond;
 use super::route::{Exchange, Page};
 use crate::topic::Topics;
@@ -22,17 +25,26 @@ impl Connection {
         page: Page,
     ) {
         let text = "text/plain; charset=utf-8";
-        let (status, content_type, body): (_, _, &'static str) = match page {
-            Page::Health => (Status::OK, text, "ok\n"),
+        let entrance = self.entrance();
+        let (status, content_type, body): (_, _, Cow<'static, str>) = match page {
+            Page::Health => (Status::OK, text, "ok\n".into()),
             Page::Ready if context.draining => {
                 return self.refuse(context, exchange, &DRAINING);
             }
-            Page::Ready => (Status::OK, text, "ready\n"),
+            Page::Ready if *context.readiness == Readiness::Waiting => {
+                return self.refuse(context, exchange, &WAITING);
+            }
+            Page::Ready => {
+                let is_operator = entrance.serves_operator(context.config);
+                let body = context.readiness.text(context.now.instant, is_operator);
+                (Status::OK, text, body.into())
+            }
             // Shown by whoever reads Markdown, and as text by everybody else.
             Page::Errors => {
-                (Status::OK, "text/markdown; charset=utf-8", include_str!("../../docs/errors.md"))
+                let errors = include_str!("../../docs/errors.md");
+                (Status::OK, "text/markdown; charset=utf-8", errors.into())
             }
-            Page::File(file) => (Status::OK, file.content_type, file.text),
+            Page::File(file) => (Status::OK, file.content_type, file.text.into()),
         };
         let exchange = self.settled(context, exchange);
         self.outbox.write(|out| {
@@ -51,7 +63,10 @@ impl Connection {
             head.field_integer("Content-Length", body.len() as u64).end();
         });
         if !exchange.head_only {
-            self.outbox.push_static(body.as_bytes());
+            match body {
+                Cow::Borrowed(body) => self.outbox.push_static(body.as_bytes()),
+                Cow::Owned(body) => self.outbox.write(|out| out.extend_from_slice(body.as_bytes())),
+            }
         }
         self.finish(context, exchange);
     }

@@ -154,12 +154,21 @@ impl Hub {
     }
 
     /// Whether there is room again for publishes, of which some found none.
+    pub fn has_room_again(&self) -> bool {
+        self.outside.as_ref().is_some_and(|outside| {
+            outside.was_busy
+                && outside.pending.len() < outside.budgets.publishes_outside
+                && outside.pending_bytes < outside.pending_bytes_max
+        })
+    }
+
+    /// The same; those who found none are told now.
     pub fn take_room(&mut self) -> bool {
-        let Some(outside) = &mut self.outside else { return false };
-        outside.was_busy
-            && outside.pending.len() < outside.budgets.publishes_outside
-            && outside.pending_bytes < outside.pending_bytes_max
-            && std::mem::take(&mut outside.was_busy)
+        let has_room = self.has_room_again();
+        if has_room && let Some(outside) = &mut self.outside {
+            outside.was_busy = false;
+        }
+        has_room
     }
 
     /// Publishes and deletions that the backplane has not answered, reads that it has not, and topics in line for one.
@@ -168,9 +177,9 @@ impl Hub {
         self.outside.as_deref().map_or([0; 3], count)
     }
 
-    /// Times that a message was missing in what was heard, and was looked for.
-    pub fn holes(&self) -> u64 {
-        self.outside.as_ref().map_or(0, |outside| outside.holes)
+    /// Times that a message was missing in what was heard, and was looked for, since this was asked last.
+    pub fn take_holes(&mut self) -> u64 {
+        self.outside.as_mut().map_or(0, |outside| std::mem::take(&mut outside.holes))
     }
 
     /// Has a message sequenced outside.

@@ -2,16 +2,21 @@
 //!
 //! ```text
 //!   poll ─▶ reports ─▶ read ─▶ mailbox ─▶ accept ─▶ timers ─▶ mail out ─▶ refill and write ─▶ mail out ─▶ close
+//!                      Redis                                  Redis                           Redis
 //! ```
 //!
 //! The mailbox is read after the sockets, and polls are answered after the mailbox: whatever was
 //! acknowledged, on any worker, before a request was sent is in the log when that request is answered.
 //! Mail goes out before the writes, so that other workers fan out at the same time as this one.
 //!
+//! With Redis, what it says is read first, and what is wanted of it goes out twice: what the sockets and the mailbox
+//! brought before anything else is written, all of it together; and what the writes have made of it.
+//!
 //! Every phase has a budget; if one is used up, the next poll does not wait.
 
 mod accepting;
 mod close_log;
+mod outbound;
 mod supervision;
 
 use std::collections::VecDeque;
@@ -19,6 +24,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use self::close_log::CloseLog;
+use self::outbound::Outbound;
 use self::supervision::Lives;
 use super::mailbox::{Mailbox, Parcel, Post};
 use super::system::{Readiness, System, Who};
@@ -46,6 +52,7 @@ pub struct EventLoop<S: System> {
     sockets: Vec<Option<Socket<S::Socket>>>,
     /// Sockets that may be readable, in turn.
     to_read: VecDeque<ConnectionKey>,
+    outbound: Outbound<S::Socket>,
     /// Listeners that may have a connection.
     to_accept: VecDeque<usize>,
     /// Listeners that wait for descriptors, and until when.
@@ -105,6 +112,7 @@ impl<S: System> EventLoop<S> {
             counted: 0,
             sockets: Vec::new(),
             to_read: VecDeque::new(),
+            outbound: Outbound::new(),
             // A connection may have come before the listener was registered.
             to_accept: (0..listeners).collect(),
             exhausted: None,
@@ -163,6 +171,7 @@ impl<S: System> EventLoop<S> {
         let stalled_ms = self.system.stalled_ms();
         self.worker.forgive(stalled_ms);
         self.take_reports();
+        self.read_outbound();
         self.read_sockets();
         self.read_mailbox(now.instant);
         self.drain(now.instant);
@@ -171,9 +180,12 @@ impl<S: System> EventLoop<S> {
             self.worker.note_process(self.system.process());
         }
         let timers_left = self.worker.handle_timers();
+        self.serve_outbound();
         self.send_mail();
         self.write_sockets();
+        self.worker.pump();
         self.send_mail();
+        self.serve_outbound();
         self.resume_reading();
         self.close_sockets(now.instant);
         self.exhausted = self.exhausted.filter(|until| *until > now.instant);
@@ -206,6 +218,7 @@ impl<S: System> EventLoop<S> {
     fn decide_wait(&mut self, timers_left: bool) -> Option<u64> {
         let can_accept = !self.to_accept.is_empty() && self.exhausted.is_none();
         let has_work = !self.to_read.is_empty()
+            || self.outbound.has_work()
             || self.worker.has_work()
             || self.mailbox.has_more()
             || timers_left
@@ -232,6 +245,7 @@ impl<S: System> EventLoop<S> {
         for report in std::mem::take(&mut self.reports) {
             match report.who {
                 Who::Mailbox => (),
+                Who::Outbound(id) => self.note_outbound(id, &report),
                 Who::Listener(listener) => {
                     if !self.to_accept.contains(&listener) {
                         self.to_accept.push_back(listener);
@@ -329,6 +343,7 @@ impl<S: System> EventLoop<S> {
                     self.counted += 1;
                     self.keep(stream, peer, entrance);
                 }
+                Parcel::LookedUp(looked_up) => self.handle_looked_up(looked_up),
                 Parcel::Reload(config) => {
                     self.drain_max_ms = config.limits.drain_max_ms;
                     self.worker.reconfigure(config);

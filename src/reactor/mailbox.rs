@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::bell::Ring;
+use super::resolver::LookedUp;
 use super::shared::{AtomicUsize, Ordering, Receiver, Sender, TrySendError, bounded, fence};
 use crate::config::{Config, Entrance};
 use crate::worker::Letter;
@@ -26,6 +27,8 @@ pub enum Parcel<S> {
     },
     /// An accepted connection, handed over. Its sender has counted it as the receiver's.
     Socket(S, SocketAddr, Entrance),
+    /// Where a server is whose name was asked for.
+    LookedUp(LookedUp),
     /// The operator has chosen anew.
     Reload(Arc<Config>),
     /// Begin to go away.

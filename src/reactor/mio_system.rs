@@ -15,7 +15,7 @@ use super::clock::{Clock, Pace};
 use super::process;
 use super::system::{Readiness, System, Who};
 use crate::counters::Process;
-use crate::key::ConnectionKey;
+use crate::key::{ConnectionKey, OutboundId};
 use crate::limits::Limits;
 use crate::time::Now;
 
@@ -26,7 +26,7 @@ const BACKLOG: i32 = 4096;
 /// Sleep no longer than this at a time while deadlines run: what comes later is a stall of our own, and not
 /// the peers' (see [`Pace`]). A poll that wakes up once a second costs nothing.
 const POLL_MS_MAX: u64 = 1_000;
-/// The token of the mailbox; listeners have those below it, connections what their keys say.
+/// The token of the mailbox; listeners have those below it, connections what their keys or numbers say.
 const MAILBOX: usize = usize::MAX;
 const LISTENERS_MAX: usize = 64;
 
@@ -43,6 +43,8 @@ pub struct MioSystem {
     /// What the clock showed in microseconds when it was read last.
     read_us: u64,
     pace: Pace,
+    /// How long what we have sent to a server that we dialled may stay unacknowledged.
+    user_timeout: Duration,
     /// Given up for a moment when there is no other descriptor to accept with.
     spare: Option<File>,
 }
@@ -97,6 +99,7 @@ impl MioSystem {
     pub fn new(
         listeners: Vec<std::net::TcpListener>,
         clock: Clock,
+        limits: &Limits,
     ) -> io::Result<(Self, Arc<Bell<Waker>>)> {
         if listeners.len() > LISTENERS_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "at most 64 listen addresses"));
@@ -113,7 +116,9 @@ impl MioSystem {
         let events = Events::with_capacity(EVENTS_PER_POLL);
         let spare = File::open("/dev/null").ok();
         let (listeners, pace) = (registered, Pace::default());
-        let system = Self { poll, events, listeners, clock, read_us: 0, pace, spare };
+        let user_timeout = Duration::from_millis(limits.user_timeout_ms);
+        let read_us = 0;
+        let system = Self { poll, events, listeners, clock, read_us, pace, user_timeout, spare };
         Ok((system, Arc::new(Bell::new(waker))))
     }
 
@@ -121,7 +126,10 @@ impl MioSystem {
         match MAILBOX - token.0 {
             0 => Who::Mailbox,
             distance @ 1..=LISTENERS_MAX => Who::Listener(distance - 1),
-            _ => Who::Connection(ConnectionKey::from_bits(token.0 as u64)),
+            _ => match OutboundId::from_bits(token.0 as u64) {
+                Some(id) => Who::Outbound(id),
+                None => Who::Connection(ConnectionKey::from_bits(token.0 as u64)),
+            },
         }
     }
 }
@@ -188,6 +196,34 @@ impl System for MioSystem {
         self.poll.registry().register(socket, Token(key.to_bits() as usize), interest)
     }
 
+    fn connect(&mut self, address: SocketAddr, id: OutboundId) -> io::Result<TcpStream> {
+        let mut socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        #[cfg(target_os = "linux")]
+        SockRef::from(&socket).set_tcp_user_timeout(Some(self.user_timeout))?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut socket, Token(id.to_bits() as usize), interest)?;
+        Ok(socket)
+    }
+
+    fn finish_connect(&mut self, socket: &mut TcpStream) -> io::Result<()> {
+        if let Some(error) = socket.take_error()? {
+            return Err(error);
+        }
+        match socket.peer_addr() {
+            // A report that came before there was anything to report.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            // A port that nobody listens on may be the one that we are given to dial from: TCP connects it to
+            // itself, and whoever wants to listen there finds it taken (RFC 9293 §3.5, simultaneous open).
+            Ok(peer) if socket.local_addr()? == peer => {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            }
+            result => result.map(drop),
+        }
+    }
+
     fn read(&mut self, socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
         socket.read(buffer)
     }
@@ -216,9 +252,54 @@ mod tests {
     use super::*;
     use crate::reactor::Ring as _;
 
+    fn new_system() -> (MioSystem, Arc<Bell<Waker>>) {
+        MioSystem::new(Vec::new(), Clock::start(), &Limits::default())
+            .expect("there are descriptors")
+    }
+
+    /// Polls until there is something to report of the connection that was dialled, and asks what came of it.
+    fn finish(system: &mut MioSystem, socket: &mut mio::net::TcpStream) -> io::Result<()> {
+        loop {
+            match system.finish_connect(socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut reports = Vec::new();
+                    system.poll(Some(1_000), &mut reports)?;
+                    assert!(reports.iter().all(|report| report.who == Who::Outbound(ID)));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    const ID: OutboundId = OutboundId(7);
+
+    #[test]
+    fn what_is_dialled_is_reported_under_its_number_and_has_the_options_of_what_is_accepted() {
+        let (mut system, _bell) = new_system();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut socket = system.connect(listener.local_addr().unwrap(), ID).unwrap();
+        finish(&mut system, &mut socket).unwrap();
+        let options = SockRef::from(&socket);
+        assert!(options.tcp_nodelay().unwrap());
+        let user_timeout = Duration::from_millis(Limits::default().user_timeout_ms);
+        assert_eq!(options.tcp_user_timeout().unwrap(), Some(user_timeout));
+    }
+
+    #[test]
+    fn who_is_not_there_is_found_out_about() {
+        let (mut system, _bell) = new_system();
+        // A port that is taken, so that nobody else gets it meanwhile, and that nobody listens on.
+        let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        taken.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = taken.local_addr().unwrap().as_socket().unwrap();
+        let result =
+            system.connect(address, ID).and_then(|mut socket| finish(&mut system, &mut socket));
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+
     #[test]
     fn attack_225_a_poll_that_should_wait_for_ever_is_cut_into_seconds_and_can_be_ended() {
-        let (mut system, bell) = MioSystem::new(Vec::new(), Clock::start()).unwrap();
+        let (mut system, bell) = new_system();
         let mut reports = Vec::new();
         for timeout_ms in [0, 1, 30 * 24 * 3_600_000, u64::MAX] {
             bell.ring();

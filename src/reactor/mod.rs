@@ -6,6 +6,7 @@ mod event_loop;
 mod mailbox;
 mod mio_system;
 mod process;
+mod resolver;
 mod shared;
 mod system;
 
@@ -14,4 +15,5 @@ pub use self::clock::Clock;
 pub use self::event_loop::EventLoop;
 pub use self::mailbox::{Envelope, Mailbox, Parcel, Post, connect};
 pub use self::mio_system::{MioSystem, adopt, bind};
+pub use self::resolver::{LookedUp, Resolver};
 pub use self::system::{Readiness, System, Who};

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 
 use crate::counters::Process;
-use crate::key::ConnectionKey;
+use crate::key::{ConnectionKey, OutboundId};
 use crate::time::Now;
 
 /// Who a readiness report is about.
@@ -16,6 +16,8 @@ pub enum Who {
     Mailbox,
     /// A connection, which may be gone by now.
     Connection(ConnectionKey),
+    /// A connection that was dialled, which may be gone by now.
+    Outbound(OutboundId),
 }
 
 /// What the operating system said of somebody. It may be spurious.
@@ -74,6 +76,20 @@ pub trait System {
 
     /// Reports readiness of `socket` under `key` from now on, both ways.
     fn register(&mut self, socket: &mut Self::Socket, key: ConnectionKey) -> io::Result<()>;
+
+    /// Begins to connect to a server, and reports readiness under `id` from now on, both ways. Nobody waits:
+    /// [`System::finish_connect`] says what has come of it, when there is something to report.
+    ///
+    /// # Errors
+    /// When it can be said at once that nothing will come of it. A system may be one that dials nobody.
+    fn connect(&mut self, _address: SocketAddr, _id: OutboundId) -> io::Result<Self::Socket> {
+        Err(io::ErrorKind::ConnectionRefused.into())
+    }
+
+    /// Whether a connection that was begun is there; [`io::ErrorKind::WouldBlock`] while nobody knows.
+    fn finish_connect(&mut self, _socket: &mut Self::Socket) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Reads; 0 means that the peer has closed its side.
     fn read(&mut self, socket: &mut Self::Socket, buffer: &mut [u8]) -> io::Result<usize>;

@@ -4,5 +4,6 @@ pub mod command;
 pub mod envelope;
 pub mod http1;
 pub mod json;
+pub mod resp3;
 pub mod sse;
 pub mod websocket;

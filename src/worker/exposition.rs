@@ -1,5 +1,7 @@
 //! The numbers of all workers in the Prometheus text format, version 0.0.4.
 
+mod redis;
+
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
@@ -111,6 +113,7 @@ pub(super) fn text(workers: &[Numbers], process: &Process, now: Now) -> String {
     connections(&mut text, &counters, workers);
     topics(&mut text, &counters, &gauges, workers);
     loops(&mut text, &counters, workers);
+    redis::numbers(&mut text, &counters, workers);
     of_the_process(&mut text, process, now);
     text.0
 }

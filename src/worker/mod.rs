@@ -4,6 +4,7 @@
 //! `handle_*` and asks what to do next through `poll_*`; between ticks it holds no borrowed thing and
 //! knows no file descriptor.
 
+mod backplane;
 mod exposition;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
@@ -28,6 +29,7 @@ pub use self::fuzz::{fuzz_batch, fuzz_connection};
 pub use self::inquiries::{Letter, Question};
 pub use self::survey::Report;
 
+use self::backplane::Backplane;
 use self::goodbyes::Goodbyes;
 use self::inquiries::Inquiries;
 use self::survey::Surveys;
@@ -78,6 +80,7 @@ pub struct Worker {
     surveys: Surveys,
     process: Process,
     date: String,
+    backplane: Backplane,
     /// When each connection is said goodbye to, the latest first; `None` while not draining.
     goodbyes: Option<Goodbyes>,
 }
@@ -103,7 +106,8 @@ impl Worker {
         Self::with_hub(config, hub, inquiries, random)
     }
 
-    fn with_hub(config: Arc<Config>, hub: Hub, inquiries: Inquiries, random: Rng) -> Self {
+    fn with_hub(config: Arc<Config>, hub: Hub, inquiries: Inquiries, mut random: Rng) -> Self {
+        let backplane = Backplane::new(&config, &mut random);
         Self {
             now: Now::default(),
             hub,
@@ -128,6 +132,7 @@ impl Worker {
             surveys: Surveys::default(),
             process: Process::default(),
             date: String::new(),
+            backplane,
             goodbyes: None,
             config,
         }
@@ -152,6 +157,7 @@ impl Worker {
         let now = self.now.instant;
         self.counters.note_turn(now, turn);
         self.counters.published_bytes += self.hub.take_appended_bytes();
+        self.counters.holes_filled += self.hub.take_holes();
         while let Some(walked) = self.hub.poll_walked() {
             self.counters.note_walk(now, turn.us, walked);
         }
@@ -293,6 +299,7 @@ impl Worker {
         let (now, most) = (self.now.instant, self.config.budgets.timers_per_tick);
         let mut left = self.hub.handle_timers(self.now);
         self.hand_out_answers();
+        self.backplane.handle_timers(self.now);
         for fired in 0.. {
             if fired == most {
                 left = true;
@@ -315,13 +322,15 @@ impl Worker {
                 break;
             }
         }
+        self.pump();
         self.survey() || left
     }
 
     /// When something is due next.
     pub fn next_deadline(&self) -> Instant {
         let goodbye = self.goodbyes.as_ref().map_or(Instant::NEVER, Goodbyes::next);
-        self.timers.next_deadline().min(self.hub.next_deadline()).min(goodbye)
+        let topics = self.hub.next_deadline().min(self.backplane.next_deadline());
+        self.timers.next_deadline().min(topics).min(goodbye)
     }
 
     /// Begins to go away: every connection is said goodbye to at a random moment.
@@ -397,6 +406,7 @@ impl Worker {
         !self.ready.is_empty()
             || self.hub.has_deliveries()
             || self.hub.has_answers()
+            || self.backplane.has_work()
             || !self.surveys.is_empty()
     }
 
@@ -516,6 +526,7 @@ impl Worker {
             outbox_bytes_max: limits.outbox_bytes_max.min(outboxes_left).max(1),
             outboxes_left,
             draining: self.goodbyes.is_some(),
+            readiness: self.backplane.readiness(),
             inquiries: &mut self.asked,
         };
         call(&mut entry.connection, &mut context);

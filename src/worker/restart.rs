@@ -16,12 +16,15 @@ impl Worker {
         let config = Arc::clone(&self.config);
         let hub = self.hub.successor(&config, now);
         let inquiries = Inquiries::new(config.workers, self.inquiries.own());
+        let next = Self::with_hub(config, hub, inquiries, self.random.fork());
+        let backplane = next.backplane.succeeding(&self.backplane);
         Self {
             now: self.now,
+            backplane,
             next_generation: self.next_generation,
             timers: Timers::starting_at(now),
             counters: self.counters.after_panic(),
-            ..Self::with_hub(config, hub, inquiries, self.random.fork())
+            ..next
         }
     }
 

@@ -11,6 +11,7 @@ use crate::connection::{Connection, ConnectionsWanted, Sight, TopicOrder, Topics
 use crate::counters::{Counters, HubGauges, Wire};
 use crate::key::ConnectionKey;
 use crate::limits::SURVEYED_PER_TICK;
+use crate::outbound::Status;
 use crate::time::Instant;
 use crate::topic::Topics as _;
 use crate::topic::{Epoch, Reach, TopicId, TopicName, View};
@@ -49,6 +50,8 @@ pub struct Numbers {
     pub(super) lag: u64,
     /// Subscriptions that are behind.
     pub(super) behind: u64,
+    /// How things stand with Redis, if topics are sequenced there.
+    pub(super) redis: Option<Box<Status>>,
     /// When the numbers were taken.
     pub(super) at: Instant,
 }
@@ -268,8 +271,9 @@ impl Worker {
         match (question, found) {
             (_, Found::Numbers { lag, behind }) => {
                 let (counters, gauges) = (self.counters.clone(), self.hub.gauges());
-                let at = self.now.instant;
-                Report::Numbers(Box::new(Numbers { counters, gauges, lag, behind, at }))
+                let (at, redis) = (self.now.instant, self.backplane.status());
+                let numbers = Numbers { counters, gauges, lag, behind, redis, at };
+                Report::Numbers(Box::new(numbers))
             }
             (_, Found::Names(best)) => {
                 let (names, more) = best.into_sorted();

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tidings::key::ConnectionKey;
+use tidings::key::{ConnectionKey, OutboundId};
 use tidings::reactor::{Readiness, Ring, System, Who};
 use tidings::time::{Instant, Now};
 
@@ -297,6 +297,14 @@ impl System for Sim {
         assert!(pipe.key.is_none(), "a socket is registered once");
         pipe.key = Some((self.worker, key));
         Ok(())
+    }
+
+    fn connect(&mut self, _address: SocketAddr, _id: OutboundId) -> io::Result<SimSocket> {
+        Err(ErrorKind::ConnectionRefused.into())
+    }
+
+    fn finish_connect(&mut self, _socket: &mut SimSocket) -> io::Result<()> {
+        Err(ErrorKind::ConnectionRefused.into())
     }
 
     fn read(&mut self, socket: &mut SimSocket, buffer: &mut [u8]) -> io::Result<usize> {

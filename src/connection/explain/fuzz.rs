@@ -18,7 +18,8 @@ pub fn fuzz_explain(bytes: &[u8]) {
     {
         let config = Config { origins, connections_max: 10, workers: 1, ..Config::default() };
         let entrance = Entrance::Public { loopback: draining };
-        let state = State { config: &config, memory_left, draining, entrance };
+        let waiting = memory_left == 10;
+        let state = State { config: &config, memory_left, draining, waiting, entrance };
         let text = explanation(bytes, state, glimpse);
         let value: Value = serde_json::from_slice(&text).expect("valid JSON");
         let answer = &value["answer"];

@@ -16,6 +16,7 @@ use super::context::Context;
 use super::operator::{Explaining, Inquiry};
 use super::problem::{DRAINING, Problem};
 use super::publish::{LENGTH_REQUIRED, check_drop, check_publish};
+use super::readiness::{Readiness, WAITING};
 use super::request::{WEBSOCKET_WITH_BODY, head_limits};
 use super::route::{self, Exchange, Grant, Page, ReadWire, Route};
 use super::{Connection, respond};
@@ -31,6 +32,8 @@ struct State<'a> {
     config: &'a Config,
     memory_left: u64,
     draining: bool,
+    /// Whether what the server needs was never there.
+    waiting: bool,
     /// Where the request would come in.
     entrance: Entrance,
 }
@@ -74,6 +77,7 @@ impl Connection {
             config: context.config,
             memory_left: context.topics.memory_left() as u64,
             draining: context.draining,
+            waiting: *context.readiness == Readiness::Waiting,
             entrance: self.explained_entrance(),
         };
         explanation(bytes, state, |topic| {
@@ -287,6 +291,9 @@ fn verdict(
     }
     match route {
         Route::Page(Page::Ready) if state.draining => (Err(DRAINING), "The server is going away."),
+        Route::Page(Page::Ready) if state.waiting => {
+            (Err(WAITING), "The server waits for what it needs.")
+        }
         Route::Delete(topic) if look(topic) == Glimpse::Unused => {
             (Err(Problem::from(Refusal::NoSuchTopic)), "The topic has not begun.")
         }

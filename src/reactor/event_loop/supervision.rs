@@ -71,6 +71,7 @@ impl<S: System> EventLoop<S> {
         for socket in std::mem::take(&mut self.sockets) {
             discard(socket);
         }
+        self.outbound.clear();
         discard((failed, panic));
         while self.counted > 0 {
             self.uncount();
@@ -111,6 +112,11 @@ impl<S: System> EventLoop<S> {
         self.unsent |= !self.lives.untold.is_empty();
     }
 
+    /// Which of its lives the worker is in.
+    pub(super) fn life(&self) -> u32 {
+        self.lives.own
+    }
+
     /// Another worker is in this life.
     pub(super) fn note_life(&mut self, worker: usize, life: u32) {
         if life > self.lives.others[worker] {
@@ -130,7 +136,7 @@ impl<S: System> EventLoop<S> {
 }
 
 /// Drops something that may be broken: a panic in its `Drop` changes nothing.
-fn discard<T>(broken: T) {
+pub(super) fn discard<T>(broken: T) {
     if catch_unwind(AssertUnwindSafe(|| drop(broken))).is_err() {
         log::error!("what a failed worker left behind could not be put away whole");
     }
