@@ -1,8 +1,9 @@
-//! The load itself, against one server without Redis: it must find nothing wrong there, whatever it does.
+//! The load itself, against one server without Redis, where it must find nothing wrong, and against two that share
+//! nothing, where it must.
 
 use std::time::Duration;
 
-use crate::audit::Rules;
+use crate::audit::{Rules, audit};
 use crate::load::{Load, Size};
 use crate::tidings::Group;
 
@@ -26,4 +27,17 @@ fn logs_that_are_short_make_gaps_and_no_mistakes() {
     load.run_for(Duration::from_secs(2));
     let figures = load.finish(Rules::TRIMMED);
     assert!(figures.gaps > 0, "{figures:?}");
+}
+
+#[test]
+fn servers_that_share_nothing_are_found_out() {
+    let group = Group::start(2, &[]);
+    let size = Size { topics: 2, publishers: 2, rate: 200.0, each: 3, logs_are_long: false };
+    let load = Load::start(group.addresses(), size);
+    load.run_for(Duration::from_secs(2));
+    let record = load.record();
+    for rules in [Rules::STRICT, Rules::LIVES, Rules::TAILS] {
+        let complaints = audit(&record, rules).expect_err("two logs are not one");
+        assert!(complaints.len() > 10, "{complaints:#?}");
+    }
 }

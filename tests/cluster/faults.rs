@@ -50,6 +50,21 @@ fn servers_that_are_killed_one_after_the_other_cost_nobody_anything() {
 
 #[test]
 #[ignore = "needs redis-server: tests/run --only cluster"]
+fn servers_that_stand_still_one_after_the_other_cost_nobody_anything() {
+    let figures = under_load(&[], Rules::STRICT, |group, _, load| {
+        for server in &group.servers {
+            load.run_for(SECOND / 2);
+            server.signal("-STOP");
+            load.run_for(2 * SECOND);
+            server.signal("-CONT");
+            load.mark("a server that stood still");
+        }
+    });
+    assert_eq!(figures.epochs, 4, "{figures:?}");
+}
+
+#[test]
+#[ignore = "needs redis-server: tests/run --only cluster"]
 fn a_redis_that_is_killed_and_comes_back_empty_is_another_life() {
     let figures = under_load(&[], Rules::LIVES, |_, redis, load| {
         for _ in 0..3 {

@@ -158,30 +158,38 @@ impl Load {
     /// Ends everything, and holds what was received against what was promised.
     #[track_caller]
     pub fn finish(mut self, rules: Rules) -> Figures {
-        self.shared.is_over.store(true, Ordering::Release);
-        for publisher in self.publishers.drain(..) {
-            publisher.join().unwrap();
-        }
+        self.stop_publishing();
         let time = self.began.elapsed();
         self.mark("the last fault");
-        self.shared.has_ended.store(true, Ordering::Release);
-        let ended = self.subscribers.drain(..).map(|one| one.join().unwrap());
-        let histories: Vec<History> = ended.flatten().collect();
-        let (attempted, acknowledged, wrongs) = self.shared.take();
-        let record = Record { attempted, acknowledged, histories, wrongs };
-        let count = |counter: &std::sync::atomic::AtomicUsize| counter.load(Ordering::Relaxed);
-        let figures = audit(&record, rules).unwrap_or_else(|complaints| {
+        let (slowest, shared) = (self.slowest, Arc::clone(&self.shared));
+        let figures = audit(&self.record(), rules).unwrap_or_else(|complaints| {
             panic!("the auditor complains of {}:\n{}", complaints.len(), complaints.join("\n"))
         });
         println!(
             "  {figures:?}\n  {:.0} published a second, {} tried again, {} connections of subscribers, \
-             recovered within {:.0?}",
+             recovered within {slowest:.0?}",
             figures.acknowledged as f64 / time.as_secs_f64(),
-            count(&self.shared.repeats),
-            count(&self.shared.reconnections),
-            self.slowest
+            shared.repeats.load(Ordering::Relaxed),
+            shared.reconnections.load(Ordering::Relaxed),
         );
         figures
+    }
+
+    fn stop_publishing(&mut self) {
+        self.shared.is_over.store(true, Ordering::Release);
+        for publisher in self.publishers.drain(..) {
+            publisher.join().unwrap();
+        }
+    }
+
+    /// Ends everything; returns what is known.
+    pub fn record(mut self) -> Record {
+        self.stop_publishing();
+        self.shared.has_ended.store(true, Ordering::Release);
+        let ended = self.subscribers.drain(..).map(|one| one.join().unwrap());
+        let histories: Vec<History> = ended.flatten().collect();
+        let (attempted, acknowledged, wrongs) = self.shared.take();
+        Record { attempted, acknowledged, histories, wrongs }
     }
 }
 
