@@ -5,7 +5,7 @@ mod redis;
 mod topics;
 
 pub use self::entrance::Entrance;
-pub use self::redis::{Credentials, Endpoint, RedisConfig, Topology};
+pub use self::redis::{Credentials, Endpoint, RedisConfig, RedisUrl, RedisUrlError, Topology};
 pub use self::topics::{Publishers, RuleId, Scope, TopicRule, TopicRules};
 
 use std::sync::Arc;

@@ -268,6 +268,12 @@ pub const LISTING_ENTRIES_MAX: u64 = 1_000;
 /// a thousand ticks' work.
 pub const SURVEYED_PER_TICK: usize = 1_024;
 
+/// Bytes of a message in Redis beside its payload: its head, content type and event name.
+pub const RECORD_BYTES_BESIDE_PAYLOAD: usize = 1024;
+/// Bytes of a payload that is read from Redis at least: another server may take larger ones than we do.
+pub const REDIS_PAYLOAD_BYTES_MIN: usize = 16 * 1024 * 1024;
+/// Connections to Redis that a worker keeps descriptors for: two to each of sixteen nodes of a cluster.
+pub const REDIS_CONNECTIONS_PER_WORKER: usize = 32;
 /// Reads of connections to Redis in a tick, of as many bytes as the scratch buffer has: what is sent faster than it is
 /// taken is Redis's to hold, and must not starve the clients.
 pub const OUTBOUND_READS_PER_TICK: usize = 8;

@@ -33,6 +33,7 @@ mod logging;
 pub mod manual;
 pub mod publish;
 mod publish_lines;
+pub mod redis;
 #[cfg(test)]
 mod scripted;
 pub mod serve;

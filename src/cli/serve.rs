@@ -14,11 +14,12 @@ use signal_hook::iterator::Signals;
 use super::activation::{self, HandedOver};
 use super::config::tell;
 use super::logging::Log;
+use super::redis::RedisArguments;
 use super::service;
 use super::settings::{Invocation, Reloader, Settings};
-use crate::config::{Config, Origins, TopicRules};
+use crate::config::{Config, Origins, RedisConfig, TopicRules};
 use crate::fuse::Fuse;
-use crate::limits::{ADMIN_CONNECTIONS_MAX, Budgets, Limits};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, Budgets, Limits, REDIS_CONNECTIONS_PER_WORKER};
 use crate::server::{Listen, Server};
 
 const EXAMPLES: &str = "\
@@ -71,6 +72,9 @@ pub struct ServeArguments {
     /// File of settings, or none [default: the first of ~/.config/tidings/tidings.toml and /etc/tidings/tidings.toml]
     #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE")]
     config: Option<OsString>,
+    /// What servers share their topics through.
+    #[command(flatten)]
+    redis: RedisArguments,
     /// Bounds on what peers may use up.
     #[command(flatten)]
     pub limits: Limits,
@@ -90,6 +94,9 @@ const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
 const DESCRIPTORS_PER_WORKER: u64 = 16;
 /// The same for connections of the operator's.
 const ADMIN_DESCRIPTORS_PER_WORKER: u64 = ADMIN_CONNECTIONS_MAX as u64;
+
+/// And those to Redis.
+const REDIS_DESCRIPTORS_PER_WORKER: u64 = REDIS_CONNECTIONS_PER_WORKER as u64;
 
 /// Characters of a panic's message that go into the log.
 const PANIC_CHARACTERS_MAX: usize = 300;
@@ -181,6 +188,9 @@ fn serve(
         limits.log_age_ms / 1_000,
         addresses[0],
     );
+    if let Some(redis) = &config.redis {
+        info!("topics are shared through Redis, {}, prefix {}", redis.topology, redis.prefix);
+    }
     service::ready(&all_addresses);
     let _watch = service::watch(&server, &all_addresses);
     let reloader =
@@ -265,13 +275,15 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
 
 /// Settles what depends on the machine.
 pub(super) fn configure(settings: &Settings, descriptors: u64) -> Result<Config, String> {
-    let ServeArguments { workers, allow_origin, no_page, limits, admin_listen, .. } =
+    let ServeArguments { workers, allow_origin, no_page, limits, admin_listen, redis, .. } =
         settings.arguments.clone();
+    let redis = settle_redis(settings, &redis, &limits)?;
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(128));
     let workers = workers.map_or_else(cores, usize::from);
     let has_admin = !admin_listen.is_empty();
-    let per_worker =
-        DESCRIPTORS_PER_WORKER + if has_admin { ADMIN_DESCRIPTORS_PER_WORKER } else { 0 };
+    let per_worker = DESCRIPTORS_PER_WORKER
+        + if has_admin { ADMIN_DESCRIPTORS_PER_WORKER } else { 0 }
+        + if redis.is_some() { REDIS_DESCRIPTORS_PER_WORKER } else { 0 };
     let reserve = DESCRIPTORS_OF_OUR_OWN + per_worker * workers as u64;
     let room = descriptors.saturating_sub(reserve);
     let connections_max = match limits.connections_max {
@@ -314,10 +326,25 @@ pub(super) fn configure(settings: &Settings, descriptors: u64) -> Result<Config,
         connections_max,
         workers,
         has_admin,
-        redis: None,
+        redis,
         budgets,
         fuse,
     })
+}
+
+/// What carries the topics between servers, if anything does.
+fn settle_redis(
+    settings: &Settings,
+    redis: &RedisArguments,
+    limits: &Limits,
+) -> Result<Option<Arc<RedisConfig>>, String> {
+    let refused = |(key, text)| format!("--{key}: {text} ({})", settings.places(&[key]));
+    let redis = redis.settle(limits).map_err(refused)?;
+    let idle = RedisArguments::OTHERS.into_iter().filter(|key| settings.is_set(key));
+    for key in idle.filter(|_| redis.is_none()) {
+        warn!("--{key} means nothing without --redis ({})", settings.places(&[key]));
+    }
+    Ok(redis.map(Arc::new))
 }
 
 /// `*`, or a scheme, `://` and a host, without a path (RFC 6454 §6.2).

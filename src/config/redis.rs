@@ -1,5 +1,9 @@
 //! Which Redis servers carry the topics, as plain values.
 
+mod url;
+
+pub use self::url::{RedisUrl, RedisUrlError};
+
 use std::fmt;
 
 /// One server that may be dialled.
@@ -34,6 +38,20 @@ pub enum Topology {
         /// What they call the group of servers.
         service: String,
     },
+}
+
+impl fmt::Display for Topology {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |endpoints: &[Endpoint]| {
+            endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Self::Servers(servers) => formatter.write_str(&list(servers)),
+            Self::Sentinels { sentinels, service } => {
+                write!(formatter, "{service} of the sentinels {}", list(sentinels))
+            }
+        }
+    }
 }
 
 /// What a connection to Redis says of itself. It does not show in logs.

@@ -13,5 +13,6 @@ mod command;
 mod documents;
 mod files;
 mod page;
+mod redis;
 mod reload;
 mod topics;

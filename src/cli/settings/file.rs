@@ -124,7 +124,9 @@ impl Reader<'_> {
         };
         let checked = values.map_err(str::to_owned).and_then(|values| {
             let shown = values.join(", ");
-            key.check(&values).map(|()| values).map_err(|error| format!("{shown:?}: {error}"))
+            key.check(&values)
+                .map(|()| values)
+                .map_err(|error| format!("{}: {error}", key.quoted(&shown)))
         });
         match checked {
             Ok(values) => Some(Entry { key: name.to_owned(), values, line }),

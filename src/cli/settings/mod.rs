@@ -185,7 +185,7 @@ impl Invocation {
         match key.check(&[value.to_owned()]) {
             Ok(()) => Some((name.to_owned(), value.to_owned())),
             Err(error) => {
-                complaints.push(format!("{name}: {value:?}: {error}"));
+                complaints.push(format!("{name}: {}: {error}", key.quoted(value)));
                 None
             }
         }
@@ -219,6 +219,12 @@ impl Settings {
         let named = self.settings.iter().filter(|setting| keys.contains(&setting.key.as_str()));
         let places = named.map(|setting| format!("{}: {}", setting.key, setting.source));
         places.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Whether anybody has said what it is.
+    pub(crate) fn is_set(&self, key: &str) -> bool {
+        let is_it = |setting: &Setting| setting.key == key && setting.source != Source::Default;
+        self.settings.iter().any(is_it)
     }
 
     /// Which file they are from, as the end of a sentence.

@@ -26,6 +26,8 @@ pub(super) fn to_toml(settings: &Settings) -> String {
         }
         let what = if setting.values.is_empty() && !key.is_list() {
             format!("# {} is not set", key.name())
+        } else if key.is_secret() {
+            format!("# {} is set, and not shown", key.name())
         } else {
             format!("{} = {}", key.name(), to_value(key, &setting.values))
         };

@@ -4,15 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use log::{error, info, warn};
 
+use super::table::{Key, Table};
 use super::topics::TopicEntry;
 use super::{Complaints, Invocation, Setting, Settings};
+use crate::cli::redis::payload_bytes_max;
 use crate::cli::serve::configure;
 use crate::config::Config;
 
 /// Settings that are used when the server starts, and never again. All others are looked up when they are
 /// needed.
-const NEED_A_RESTART: [&str; 5] =
-    ["listen", "admin-listen", "workers", "notsent-bytes", "user-timeout"];
+const NEED_A_RESTART: [&str; 12] = [
+    "listen",
+    "admin-listen",
+    "workers",
+    "notsent-bytes",
+    "user-timeout",
+    "redis",
+    "redis-password-file",
+    "redis-prefix",
+    "redis-wait",
+    "redis-publish-wait",
+    "redis-timeout",
+    "redis-check",
+];
 
 /// What runs now, and how to change it.
 pub(crate) struct Reloader<A> {
@@ -83,7 +97,17 @@ impl<A: Fn(Config)> Reloader<A> {
         let new = configure(&settings, self.descriptors).map_err(|error| vec![error])?;
         let origins = self.config.origins.succeeded_by(new.origins.clone());
         let Config { workers, has_admin, .. } = self.config;
-        Ok((settings, Config { origins, workers, has_admin, ..new }))
+        let redis = self.config.redis.clone();
+        let (old, new_max) = (&self.config.limits, payload_bytes_max(&new.limits));
+        if redis.is_some() && new_max > payload_bytes_max(old) {
+            // Connections to Redis have their bounds from when they began.
+            return Err(vec![format!(
+                "with --redis, messages of more than {} bytes need a restart ({})",
+                payload_bytes_max(old),
+                settings.places(&["body-bytes-max", "websocket-message-bytes-max"])
+            )]);
+        }
+        Ok((settings, Config { origins, workers, has_admin, redis, ..new }))
     }
 
     /// Remembers the settings as they are in force: what needs a restart is said each time.
@@ -107,8 +131,11 @@ fn changes(old: &[Setting], new: &[Setting]) -> Vec<Change> {
 }
 
 fn change(key: &str, old: &Setting, new: &Setting) -> Change {
+    let is_secret = Table::of_server().key(key).is_some_and(Key::is_secret);
     let text = |setting: &Setting| {
         let values = setting.values.join(", ");
+        let is_hidden = is_secret && !values.is_empty();
+        let values = if is_hidden { "not shown".to_owned() } else { values };
         let values = if values.is_empty() { "not set" } else { &values };
         format!("{values} ({})", setting.source)
     };

@@ -78,6 +78,16 @@ impl<'a> Key<'a> {
         defaults.iter().map(|value| value.to_string_lossy().into_owned()).collect()
     }
 
+    /// Whether its value is for nobody's eyes. The help shows no variable's value either, then.
+    pub(crate) fn is_secret(self) -> bool {
+        self.0.is_hide_env_values_set()
+    }
+
+    /// A value of it in quotes, or what may be said in its place.
+    pub(super) fn quoted(self, value: &str) -> String {
+        if self.is_secret() { "what it says".to_owned() } else { format!("{value:?}") }
+    }
+
     /// Whether it may be given several times.
     pub(crate) fn is_list(self) -> bool {
         matches!(self.0.get_action(), ArgAction::Append)
