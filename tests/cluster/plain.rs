@@ -189,8 +189,8 @@ fn names_of_every_kind_are_topics_of_their_own() {
 #[ignore = "needs redis-server: tests/run --only cluster"]
 fn a_prefix_keeps_two_groups_apart() {
     let redis = Redis::start(&[]);
-    let one = Group::start(2, &["--redis", &redis.url(), "--redis-prefix", "one"]);
-    let other = Group::start(1, &["--redis", &redis.url(), "--redis-prefix", "other"]);
+    let one = Group::start(2, &["--redis", &redis.url(), "--redis-prefix", "one"]).ready();
+    let other = Group::start(1, &["--redis", &redis.url(), "--redis-prefix", "other"]).ready();
     let (mut lines, _) = other.servers[0].open_ndjson("/topics/t");
     one.servers[0].publish("t", "of one");
     other.servers[0].publish("t", "of the other");
@@ -204,7 +204,7 @@ fn a_prefix_keeps_two_groups_apart() {
 fn a_topic_retains_what_was_chosen_and_says_how_much_is_gone() {
     let redis = Redis::start(&[]);
     let flags = ["--redis", &redis.url(), "--log-messages", "10"];
-    let group = Group::start(2, &flags);
+    let group = Group::start(2, &flags).ready();
     let [a, b] = &group.servers[..] else { unreachable!() };
     let first = a.publish("t", "0");
     for number in 1..300 {
@@ -291,7 +291,7 @@ fn a_server_that_starts_before_redis_waits_for_it() {
 fn a_publish_may_wait_for_redis_to_come_back() {
     let mut redis = Redis::start(&[]);
     let flags = ["--redis", &redis.url(), "--redis-publish-wait", "10"];
-    let group = Group::start(1, &flags);
+    let group = Group::start(1, &flags).ready();
     let server = &group.servers[0];
     server.publish("t", "before");
     redis.kill();
@@ -310,7 +310,7 @@ fn a_publisher_is_told_when_too_few_replicas_have_his_message() {
     let mut replica = Redis::start(&["--replicaof", "127.0.0.1", &port]);
     until("a replica follows", PATIENCE, || replica.info("master_link_status") == "up");
     let flags = ["--redis", &redis.url(), "--redis-wait", "1"];
-    let group = Group::start(1, &flags);
+    let group = Group::start(1, &flags).ready();
     let server = &group.servers[0];
     server.publish("t", "safe");
     assert_eq!(replica.tell(&["XLEN", "tidings:{t}:log"]).integer(), 1);
@@ -335,6 +335,7 @@ fn a_key_of_another_type_is_said_and_harms_no_other_topic() {
     redis.tell(&["DEL", "tidings:{broken}:state"]);
     let works = || a.request("POST", "/topics/broken", &[], b"x").status == 201;
     until("it works again", PATIENCE, works);
+    until("it is read again", PATIENCE, || b.get("/topics/broken").status == 200);
     assert_eq!(await_messages(b, "/topics/broken", 1), ["x"]);
 }
 

@@ -24,7 +24,8 @@ pub struct Redis {
 impl Redis {
     /// A server that keeps nothing, with these flags besides.
     pub fn start(flags: &[&str]) -> Self {
-        let plain = ["--save", "", "--appendonly", "no", "--enable-debug-command", "yes"];
+        let plain =
+            ["--save", "", "--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"];
         Self::start_with(|_, _| [&plain, flags].concat().iter().map(ToString::to_string).collect())
     }
 
@@ -163,9 +164,7 @@ impl Sentinels {
     pub fn start() -> Self {
         let primary = Redis::start(&[]);
         let port = primary.port.to_string();
-        let replica = || {
-            Redis::start(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"])
-        };
+        let replica = || Redis::start(&["--replicaof", "127.0.0.1", &port]);
         let servers = vec![replica(), replica(), primary];
         for replica in &servers[..2] {
             until("a replica follows", PATIENCE, || replica.info("master_link_status") == "up");

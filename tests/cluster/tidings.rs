@@ -68,9 +68,17 @@ impl Group {
         Self { servers, flags }
     }
 
-    /// Three servers at this Redis.
+    /// Three servers at this Redis, which have reached it.
     pub fn at(url: &str) -> Self {
-        Self::start(3, &["--redis", url])
+        Self::start(3, &["--redis", url]).ready()
+    }
+
+    /// The same, when all are ready.
+    pub fn ready(self) -> Self {
+        for server in &self.servers {
+            server.ask_until("a server is ready", || server.get("/readyz").status == 200);
+        }
+        self
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -81,6 +89,7 @@ impl Group {
     pub fn replace(&mut self, index: usize, load: &Load) {
         self.servers[index].0 = None;
         self.servers[index] = Tidings::start(&self.flags);
+        // Nobody waits until it is ready: its clients may come at once.
         load.shared.moved(index, self.servers[index].address());
     }
 }
