@@ -28,6 +28,16 @@ impl Epoch {
         }
     }
 
+    /// The epoch of a text that [`Epoch::text`] made.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let digit = |value: u64, byte: &u8| {
+            let digit = ALPHABET.iter().position(|character| character == byte)?;
+            Some(value << 5 | digit as u64)
+        };
+        let is_whole = text.len() == EPOCH_CHARACTERS;
+        is_whole.then(|| text.iter().try_fold(0, digit)).flatten().map(Self)
+    }
+
     /// Its text, as it is in cursors.
     pub fn text(self) -> String {
         let mut text = Position { epoch: self, sequence: 0 }.text();
@@ -68,10 +78,6 @@ impl Position {
     /// Parses one position: exactly what [`Position::encode`] writes, nothing else.
     fn parse(text: &[u8]) -> Result<Self, CursorError> {
         let (epoch, rest) = text.split_at_checked(EPOCH_CHARACTERS).ok_or(CursorError)?;
-        let epoch = epoch.iter().try_fold(0_u64, |value, byte| {
-            let digit = ALPHABET.iter().position(|character| character == byte)?;
-            Some(value << 5 | digit as u64)
-        });
         let digits = rest.strip_prefix(b"-").ok_or(CursorError)?;
         // `str::parse` would take a leading plus sign.
         if digits.is_empty() || digits.len() > 1 && digits[0] == b'0' {
@@ -81,8 +87,8 @@ impl Position {
             let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
             value.checked_mul(10)?.checked_add(digit)
         });
-        match (epoch, sequence) {
-            (Some(epoch), Some(sequence)) => Ok(Self { epoch: Epoch(epoch), sequence }),
+        match (Epoch::parse(epoch), sequence) {
+            (Some(epoch), Some(sequence)) => Ok(Self { epoch, sequence }),
             _ => Err(CursorError),
         }
     }

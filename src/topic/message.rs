@@ -208,6 +208,11 @@ impl IdempotencyKey {
             _ => Err(MessageError::Key),
         }
     }
+
+    /// The key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 #[cfg(test)]
