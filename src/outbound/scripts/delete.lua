@@ -3,7 +3,8 @@
 -- ARGV[5] the channel; ARGV[6] PUBLISH or SPUBLISH. Returns "<epoch> 0", or null if there is no such topic.
 
 local state, refused = open()
-if not state then
+refused = refused or forbidden(ARGV[6], ARGV[5])
+if refused then
   return refused
 end
 if state.new and call('EXISTS', STATE) == 0 then

@@ -18,6 +18,14 @@ local function clock()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Why the caller may not publish to a channel, if so; asked before anything is written. (Redis 6 cannot say: there a script
+-- that is refused has written what it has written.)
+local function forbidden(command, channel)
+  if redis.acl_check_cmd and not redis.acl_check_cmd(command, channel, '') then
+    return redis.error_reply('NOPERM this user may not publish to the channel ' .. channel)
+  end
+end
+
 -- Read from Redis itself, which is slow, and only needed when lives differ.
 local function true_life()
   local server, replication = call('INFO', 'server'), call('INFO', 'replication')

@@ -13,7 +13,8 @@ if KEYS[3] then
   end
 end
 local state, refused = open()
-if not state then
+refused = refused or forbidden(ARGV[10], ARGV[9])
+if refused then
   return refused
 end
 local now, age = clock(), tonumber(ARGV[3])
@@ -59,8 +60,9 @@ if now - state.renewed > age / 8 or now < state.renewed then
   call('HSET', STATE, 'renewed', text(now))
 end
 local position = state.epoch .. ' ' .. sequence
-call(ARGV[10], ARGV[9], position .. '\n' .. ARGV[5])
 if KEYS[3] then
   call('SET', KEYS[3], position, 'PX', ARGV[11])
 end
+-- Last: who is refused here has published all the same, and finds that out when he tries again under this name.
+call(ARGV[10], ARGV[9], position .. '\n' .. ARGV[5])
 return position
