@@ -388,6 +388,12 @@ impl Log {
         epoch == self.epoch || self.past().iter().any(|term| term.epoch == epoch)
     }
 
+    /// What counts an epoch that this log was in before the present one.
+    pub fn past_life(&self, epoch: Epoch) -> Option<u32> {
+        let term = self.past().iter().rev().find(|term| term.epoch == epoch);
+        term.map(|term| term.life)
+    }
+
     /// Where one goes on who was going to receive `next` in an epoch of this log that it counts as `life`: there, or
     /// earlier, if what it has received since a fork is not the log's. `None`: nobody knows.
     pub fn good_until(&self, life: u32, next: u64) -> Option<u64> {
