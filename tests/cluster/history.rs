@@ -54,6 +54,8 @@ pub enum Event {
 pub struct History {
     pub subscriber: String,
     pub topic: String,
+    /// It goes from server to server.
+    pub wanders: bool,
     pub events: Vec<Event>,
 }
 
@@ -76,6 +78,8 @@ pub enum Loss {
     /// All it had at some moment: what follows is another life of each topic, and everybody is told.
     Lives,
     /// The last messages before a replica took over, which had not heard of them. Who has received none of these goes
-    /// on behind what the replica had, and nobody can know that there was more.
+    /// on behind what the replica had, and nobody can know that there was more. For a moment two servers of Redis may
+    /// take writes, and servers of ours follow the one or the other: who comes from the one history to the other is told a
+    /// gap, and then everything that is retained there.
     Tails,
 }

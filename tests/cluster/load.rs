@@ -61,7 +61,9 @@ impl Load {
                 let one = vec![topics[number % topics.len()].clone()];
                 let several = turn % 3 == 2 && wire != Wire::Raw;
                 let names = if several { topics.clone() } else { one };
-                let subscriber = Subscriber::new(wire, number, names.clone(), &shared);
+                // One of three stays.
+                let home = (turn % 3 == 1).then_some(number);
+                let subscriber = Subscriber::new(wire, number, names.clone(), home, &shared);
                 crowd.push((subscriber.name.clone(), names));
                 subscribers.push(thread::spawn(move || subscriber.run()));
             }
@@ -113,7 +115,7 @@ impl Load {
     pub fn publish_large(&mut self, number: usize, bytes: usize) {
         let topic = self.topics[0].clone();
         let payload = format!("{topic}/large-{number}");
-        let payload = format!("{payload:-<bytes$}");
+        let payload = payload + &"-".repeat(bytes);
         assert!(self.marker.publish(&topic, &payload, RECOVERY), "a large message is published");
     }
 

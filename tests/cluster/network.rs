@@ -24,7 +24,7 @@ const FAR: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
 /// No packet is as small as what this lets pass.
 const HOLE: [&str; 6] = ["rate", "8bit", "burst", "10b", "limit", "10b"];
 /// Less than the load wants at once: the rest is dropped.
-const NARROW: [&str; 6] = ["rate", "10mbit", "burst", "4k", "limit", "8k"];
+const NARROW: [&str; 6] = ["rate", "1mbit", "burst", "2k", "limit", "3k"];
 
 fn run(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).status();
@@ -68,21 +68,46 @@ enum End {
     Far,
 }
 
-/// What one end sends is limited from now on, or no longer.
-fn limit(end: End, redis: &Redis, limit: Option<[&str; 6]>) {
-    let verb = if limit.is_some() { "replace" } else { "del" };
+fn device(end: End) -> &'static str {
+    match end {
+        End::Near => "near",
+        End::Far => "far",
+    }
+}
+
+/// `tc`, where one end of the cable is.
+fn traffic_control(end: End, redis: &Redis, arguments: &[&str]) -> String {
     let id = redis.id().to_string();
-    let (program, mut arguments) = match end {
-        End::Near => ("tc", vec!["qdisc", verb, "dev", "near", "root"]),
+    let mut command = match end {
+        End::Near => Command::new("tc"),
         End::Far => {
-            ("nsenter", vec!["--net", "--target", &id, "tc", "qdisc", verb, "dev", "far", "root"])
+            let mut command = Command::new("nsenter");
+            command.args(["--net", "--target", &id, "tc"]);
+            command
         }
     };
-    if let Some(limit) = &limit {
-        arguments.push("tbf");
-        arguments.extend(limit);
+    let output = command.args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What one end sends is limited from now on, or no longer.
+fn limit(end: End, redis: &Redis, limit: Option<[&str; 6]>) {
+    match limit {
+        Some(limit) => {
+            let device = device(end);
+            let verb = ["qdisc", "replace", "dev", device, "root", "tbf"];
+            traffic_control(end, redis, &[&verb[..], &limit].concat());
+        }
+        None => drop(traffic_control(end, redis, &["qdisc", "del", "dev", device(end), "root"])),
     }
-    run(program, &arguments);
+}
+
+/// Packets that one end has lost since it was limited.
+fn dropped(end: End, redis: &Redis) -> u64 {
+    let text = traffic_control(end, redis, &["-s", "qdisc", "show", "dev", device(end)]);
+    let (_, rest) = text.split_once("(dropped ").unwrap_or_else(|| panic!("{text}"));
+    rest.split_once(',').unwrap().0.parse().unwrap()
 }
 
 fn inside() {
@@ -92,6 +117,8 @@ fn inside() {
     for end in [End::Near, End::Far] {
         limit(end, &redis, Some(NARROW));
         load.run_for(Duration::from_secs(3));
+        let lost = dropped(end, &redis);
+        assert!(lost > 10, "{end:?}: {lost} packets were lost");
         limit(end, &redis, None);
         load.mark(&format!("{end:?}: a cable that loses packets"));
         // Shorter than a silent connection is kept, and longer.

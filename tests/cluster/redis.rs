@@ -74,6 +74,10 @@ impl Redis {
         self.child.id()
     }
 
+    pub fn log_text(&self) -> String {
+        self.folder.log_text()
+    }
+
     /// Ends it at once.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -235,7 +239,7 @@ fn sentinel(primary_port: &str) -> Redis {
         let service = Sentinels::SERVICE;
         let text = format!(
             "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {service} 127.0.0.1 {primary_port} 2\n\
-             sentinel down-after-milliseconds {service} 800\nsentinel failover-timeout {service} 4000\n\
+             sentinel down-after-milliseconds {service} 2000\nsentinel failover-timeout {service} 4000\n\
              sentinel parallel-syncs {service} 2\n",
             folder.path().display()
         );

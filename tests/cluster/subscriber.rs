@@ -1,4 +1,4 @@
-//! A subscriber that wanders from server to server with the cursor it has, by choice and whenever it is cut.
+//! A subscriber with a cursor, which wanders from server to server by choice and whenever it is cut, or comes back to the same one.
 
 use std::collections::BTreeMap;
 use std::io::Result;
@@ -24,7 +24,9 @@ pub struct Subscriber {
     /// In the order of their bytes.
     pub topics: Vec<String>,
     pub shared: Arc<Shared>,
-    pub random: fastrand::Rng,
+    random: fastrand::Rng,
+    /// Where it stays, as long as it is not cut.
+    home: Option<usize>,
     cursor: String,
     /// What a raw WebSocket has received last.
     last: Option<String>,
@@ -32,9 +34,17 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    pub fn new(wire: Wire, number: usize, topics: Vec<String>, shared: &Arc<Shared>) -> Self {
+    pub fn new(
+        wire: Wire,
+        number: usize,
+        topics: Vec<String>,
+        home: Option<usize>,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let how = if home.is_some() { "at home" } else { "wandering" };
         Self {
-            name: format!("{wire:?} {number} of {}", topics.join(",")),
+            name: format!("{wire:?} {number}, {how}, of {}", topics.join(",")),
+            home,
             wire,
             events: topics.iter().map(|topic| (topic.clone(), Vec::new())).collect(),
             topics,
@@ -57,14 +67,18 @@ impl Subscriber {
             }
             self.shared.reconnections.fetch_add(1, Ordering::Relaxed);
         }
-        let history = |(topic, events)| History { subscriber: self.name.clone(), topic, events };
+        let wanders = self.home.is_none();
+        let history = |(topic, events)| {
+            let subscriber = self.name.clone();
+            History { subscriber, topic, wanders, events }
+        };
         self.events.into_iter().map(history).collect()
     }
 
     /// Stays with one server for a while.
     fn stay(&mut self, has_begun: &mut bool) -> Result<()> {
         self.look_up_cursor();
-        let address = self.shared.server(self.random.usize(..64));
+        let address = self.shared.server(self.home.unwrap_or_else(|| self.random.usize(..64)));
         let mut reading = Reading::open(self.wire, address, &self.topics, &self.cursor)?;
         let until = Instant::now() + Duration::from_millis(self.random.u64(100..STAY_MS));
         while !self.shared.has_ended() && (Instant::now() < until || !*has_begun) {

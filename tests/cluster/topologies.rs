@@ -76,6 +76,7 @@ fn a_failover_in_a_cluster_that_is_asked_for_loses_nothing() {
     let group = Group::at(&nodes.url());
     let mut load = Load::start(group.addresses(), Size::USUAL);
     for master in nodes.masters() {
+        load.run_for(SECOND);
         let replica = nodes.replica_of(master);
         nodes.0[replica].tell(&["CLUSTER", "FAILOVER"]);
         until("the replica is master", FAILOVER, || nodes.0[replica].info("role") == "master");

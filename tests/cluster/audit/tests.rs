@@ -41,6 +41,7 @@ fn run(acknowledged: &[(&str, u64, u64)], received: &[Vec<Event>]) -> Record {
         record.histories.push(History {
             subscriber: format!("s{number}"),
             topic: "t".to_owned(),
+            wanders: false,
             events: events.clone(),
         });
     }
@@ -228,6 +229,26 @@ fn who_had_a_lost_tail_is_told_and_who_had_not_cannot_be() {
     complains(&run(&both, &[silent]), Rules::TAILS, "b-5 behind a-6, and no gap");
     let silent = [messages("a", 1, 6), messages("b", 7, 9)].concat();
     complains(&run(&both, &[silent]), Rules::TAILS, "neither delivered nor declared");
+}
+
+#[test]
+fn who_wanders_between_two_histories_begins_anew_behind_a_gap() {
+    let both = [("a", 1, 7), ("b", 5, 9)];
+    let ahead = [messages("a", 1, 4), messages("b", 5, 6)].concat();
+    let back = [gap(None), messages("a", 1, 7), gap(None), messages("b", 5, 9)].concat();
+    let mut record = run(&both, &[[ahead.clone(), back].concat()]);
+    complains(&record, Rules::TAILS, "again");
+    record.histories[0].wanders = true;
+    is_fine(&record, Rules::TAILS);
+    complains(&record, Rules::LIVES, "again");
+    // Nor is anything left out there, or told twice without a gap.
+    let back =
+        [gap(None), messages("a", 1, 3), messages("a", 5, 7), gap(None), messages("b", 5, 9)];
+    record.histories[0].events = [ahead.clone(), back.concat()].concat();
+    complains(&record, Rules::TAILS, "a-5 behind a-3, and no gap");
+    let back = [messages("b", 6, 9), messages("a", 1, 7)].concat();
+    record.histories[0].events = [ahead, back].concat();
+    complains(&record, Rules::TAILS, "again");
 }
 
 #[test]

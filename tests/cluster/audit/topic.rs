@@ -30,6 +30,8 @@ type Place = (usize, u64);
 /// Where somebody stands, and what he has had.
 struct Reader<'a> {
     who: &'a str,
+    /// A gap of unknown count may lead into another history.
+    may_turn: bool,
     at: Option<Position>,
     received: HashSet<&'a Position>,
     /// The same, as far as it may not come again.
@@ -131,7 +133,8 @@ impl<'a> Topic<'a> {
             }
         }
         let mut later: HashSet<(&str, &str)> = HashSet::new();
-        for history in &part.histories {
+        let is_turned = |history: &&&History| history.wanders && self.rules.loss == Loss::Tails;
+        for history in part.histories.iter().filter(|history| !is_turned(history)) {
             let met = epochs_of(history);
             later.extend(
                 met.windows(2).filter(|pair| pair[0] != pair[1]).map(|pair| (pair[0], pair[1])),
@@ -159,6 +162,7 @@ impl<'a> Topic<'a> {
     pub fn follow(&mut self, history: &'a History, part: &Part<'a>) {
         let mut reader = Reader {
             who: &history.subscriber,
+            may_turn: history.wanders && self.rules.loss == Loss::Tails,
             at: None,
             received: HashSet::new(),
             unrepeatable: HashSet::new(),
@@ -246,6 +250,7 @@ impl<'a> Topic<'a> {
         }
         let Some(until) = until else {
             let sum = match (reader.open, count) {
+                (_, None) if reader.may_turn => Open::Anew,
                 (None, Some(count)) => Open::Exactly(count),
                 (Some(Open::Exactly(before)), Some(count)) => Open::Exactly(before + count),
                 (Some(Open::Anew), _) => Open::Anew,
@@ -275,6 +280,9 @@ impl<'a> Topic<'a> {
             self.complain(format!("{}: a gap that leads back to {until}", reader.who));
         }
         reader.declared.push((at, (place.0, place.1 + 1)));
+        if reader.may_turn && count.is_none() {
+            reader.unrepeatable.clear();
+        }
         reader.at = Some(until.clone());
     }
 
