@@ -295,7 +295,10 @@ impl Hub {
 
     fn take_page(&mut self, now: Now, slot: u32, page: Page) {
         let Page { terms, next_seq, entries } = page;
-        let life = self.topics[slot as usize].log.life();
+        let (life, asked_from) = {
+            let log = &self.topics[slot as usize].log;
+            (log.life(), log.next_seq())
+        };
         let is_kin = self.change_log(slot, |log| log.adopt(&terms, next_seq));
         let (new_life, head) = {
             let log = &self.topics[slot as usize].log;
@@ -314,7 +317,8 @@ impl Hub {
         if new_life != life {
             self.turn_followers(slot, life);
         }
-        if !is_kin && has_begun {
+        if has_begun && (!is_kin || head < asked_from) {
+            // It was read from behind where what is there now begins.
             return self.want_read(slot);
         }
         if !has_begun && entries.first().is_some_and(|first| first.sequence > head) {

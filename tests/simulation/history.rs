@@ -25,6 +25,8 @@ pub(crate) struct History {
     pub(crate) spared: u32,
     /// Clients that never do anything, by `1 << number`.
     pub(crate) dismissed: u32,
+    /// Several servers share a Redis: another run, with the same number.
+    pub(crate) shared: bool,
 }
 
 /// What came of it.
@@ -45,11 +47,17 @@ pub(crate) struct Failure {
 impl History {
     /// The first `steps` steps of a seed, and nothing left out.
     pub(crate) fn whole(seed: u64, steps: u32) -> Self {
-        Self { seed, steps: (0..steps).collect(), spared: 0, dismissed: 0 }
+        Self { seed, steps: (0..steps).collect(), spared: 0, dismissed: 0, shared: false }
+    }
+
+    /// The same of a run in which several servers share a Redis.
+    pub(crate) fn shared(seed: u64, steps: u32) -> Self {
+        Self { shared: true, ..Self::whole(seed, steps) }
     }
 
     pub(crate) fn plan(&self) -> Plan {
-        let mut plan = Plan::draw(self.seed, self.spared);
+        let draw = if self.shared { Plan::draw_shared } else { Plan::draw };
+        let mut plan = draw(self.seed, self.spared);
         plan.dismissed = self.dismissed;
         plan
     }
@@ -65,7 +73,7 @@ impl History {
         Played { result, trace }
     }
 
-    /// From variables as [`History`] writes them: `SEED`, then `STEPS` or `KEEP`, `SPARE`, `DISMISS`.
+    /// From variables as [`History`] writes them: `REDIS`, `SEED`, then `STEPS` or `KEEP`, `SPARE`, `DISMISS`.
     pub(crate) fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let seed = variable("SEED").ok_or("SEED=... says what is played")?;
         let seed = number("SEED", &seed, u64::MAX)?;
@@ -77,7 +85,8 @@ impl History {
             (None, Some(kept)) => numbers("KEEP", &kept, STEPS_MAX)?,
             (None, None) => (0..STEPS).collect(),
         };
-        let mut history = Self { seed, steps, spared: 0, dismissed: 0 };
+        let shared = variable("REDIS").is_some_and(|value| value != "0");
+        let mut history = Self { seed, steps, spared: 0, dismissed: 0, shared };
         for name in variable("SPARE").unwrap_or_default().split(',').filter(|name| !name.is_empty())
         {
             let hazard = Hazard::ALL.into_iter().find(|&hazard| name_of(hazard) == name);
@@ -92,6 +101,9 @@ impl History {
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.shared {
+            write!(f, "REDIS=1 ")?;
+        }
         write!(f, "SEED={}", self.seed)?;
         match self.steps.last() {
             Some(&last) if self.steps.len() <= last as usize => {
@@ -189,6 +201,7 @@ mod tests {
             "SEED=17 STEPS=3000",
             "SEED=18446744073709551615 STEPS=0",
             "SEED=0 KEEP=1",
+            "REDIS=1 SEED=3 STEPS=5",
             "SEED=17 KEEP=0-3,17,99-100 SPARE=short-calls,cut,panic-in-call DISMISS=0,3-5,31",
         ] {
             let history = parse(text).expect(text);

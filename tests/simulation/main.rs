@@ -21,6 +21,7 @@ mod plan;
 #[cfg(planted)]
 mod planted;
 mod progress;
+mod redis;
 mod report;
 mod run;
 mod same;
@@ -54,12 +55,18 @@ fn must_not_fail(many: &Many, stories: usize) {
 
 #[test]
 fn seeds() {
-    must_not_fail(&Many { seeds: 0..256, steps: STEPS }, 1);
+    must_not_fail(&Many { seeds: 0..256, steps: STEPS, shared: false }, 1);
+}
+
+#[test]
+fn seeds_of_servers_that_share_a_redis() {
+    must_not_fail(&Many { seeds: 0..128, steps: STEPS, shared: true }, 1);
 }
 
 #[test]
 fn a_seed_gives_the_same_trace_byte_for_byte() {
-    (0..12).for_each(same::check);
+    (0..12).for_each(|seed| same::check(&History::whole(seed, 1_000)));
+    (0..12).for_each(|seed| same::check(&History::shared(seed, 1_000)));
 }
 
 #[test]
@@ -87,7 +94,10 @@ fn many() {
     let first = progress::from_environment("FIRST", 0);
     let seeds = first..first.saturating_add(progress::from_environment("SEEDS", 1_024));
     let steps = progress::from_environment("STEPS", 5_000) as u32;
-    must_not_fail(&Many { seeds, steps }, progress::from_environment("STORIES", 1) as usize);
+    must_not_fail(
+        &Many { seeds, steps, shared: progress::is_shared() },
+        progress::from_environment("STORIES", 1) as usize,
+    );
 }
 
 #[test]

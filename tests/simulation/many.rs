@@ -28,6 +28,8 @@ const SEEDS_TOLD: usize = 10;
 pub(crate) struct Many {
     pub(crate) seeds: Range<u64>,
     pub(crate) steps: u32,
+    /// Several servers share a Redis.
+    pub(crate) shared: bool,
 }
 
 /// What came of them.
@@ -72,6 +74,10 @@ impl Many {
         totals
     }
 
+    fn history(&self, seed: u64) -> History {
+        History { shared: self.shared, ..History::whole(seed, self.steps) }
+    }
+
     /// What one thread does.
     fn play_some(
         &self,
@@ -84,7 +90,7 @@ impl Many {
             if seed >= end.load(Ordering::Relaxed) {
                 return;
             }
-            let played = History::whole(seed, self.steps).play(Trace::default());
+            let played = self.history(seed).play(Trace::default());
             if sender.send((seed, played.result)).is_err() {
                 return;
             }
@@ -101,14 +107,14 @@ impl Many {
         let mut places: Vec<(&str, Vec<u64>)> = places.into_iter().collect();
         places.sort_by_key(|(_, seeds)| seeds[0]);
         for (place, seeds) in &places {
-            let history = History::whole(seeds[0], self.steps);
+            let history = self.history(seeds[0]);
             let some = &seeds[..seeds.len().min(SEEDS_TOLD)];
             let _ = writeln!(text, "  {place}: {} seeds, as {some:?}", seeds.len());
             let _ = writeln!(text, "    {}", totals.failures[&seeds[0]].complaint.text);
             let _ = writeln!(text, "    {}", command(&history));
         }
         for (_, seeds) in places.iter().take(stories) {
-            let history = History::whole(seeds[0], self.steps);
+            let history = self.history(seeds[0]);
             let _ = writeln!(text, "\n{}", report(&history, &totals.failures[&seeds[0]], RUNS_MAX));
         }
         text
@@ -156,7 +162,7 @@ mod tests {
 
     #[test]
     fn every_seed_is_played_once_and_nobody_need_wait_for_the_end() {
-        let many = Many { seeds: 5..25, steps: 0 };
+        let many = Many { seeds: 5..25, steps: 0, shared: false };
         let mut sum = 0;
         let totals = many.play(|totals| {
             sum += 1;
@@ -164,7 +170,7 @@ mod tests {
             true
         });
         assert_eq!((totals.seeds, totals.failures.len()), (20, 0));
-        let endless = Many { seeds: 0..u64::MAX, steps: 0 };
+        let endless = Many { seeds: 0..u64::MAX, steps: 0, shared: false };
         let totals = endless.play(|totals| totals.seeds < 10);
         assert!((10..1_000).contains(&totals.seeds), "{} seeds", totals.seeds);
     }
@@ -178,7 +184,7 @@ mod tests {
             failure.complaint.text = format!("why {seed}");
             totals.failures.insert(seed, failure);
         }
-        let text = Many { seeds: 0..9, steps: 20 }.tell(&totals, 0);
+        let text = Many { seeds: 0..9, steps: 20, shared: false }.tell(&totals, 0);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "3 of 9 seeds fail:");
         assert_eq!(lines[1], "  b.rs:1: 2 seeds, as [3, 8]");

@@ -6,11 +6,11 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use fastrand::Rng;
-use tidings::key::ConnectionKey;
-use tidings::reactor::Readiness;
+use tidings::reactor::{Readiness, Who};
 
 /// 2026-01-01T00:00:00Z.
 const WALL_MS: u64 = 1_767_225_600_000;
@@ -175,7 +175,8 @@ pub(crate) struct Pipe {
     /// It is to be reset when the server closes it.
     pub(crate) abandoned: bool,
     pub(crate) vanished: bool,
-    pub(crate) key: Option<(usize, ConnectionKey)>,
+    /// At which worker it is registered, and under which name.
+    pub(crate) key: Option<(usize, Who)>,
     pub(crate) read: Interest,
     pub(crate) write: Interest,
     /// Reading says something that it has not said yet: the end, or an error.
@@ -191,6 +192,8 @@ pub(crate) struct Pipe {
     pub(crate) excused: bool,
     /// The server has closed it for no reason.
     pub(crate) unexplained: bool,
+    /// The server has begun it, and finds out then what has become of that. Its peer is the client.
+    pub(crate) dialled_ms: Option<u64>,
 }
 
 impl Pipe {
@@ -292,7 +295,7 @@ pub(crate) struct Net {
     pub(crate) listeners: Vec<Vec<Queue>>,
     pub(crate) polls: Vec<Polls>,
     /// Connections that are closed, where they were.
-    pub(crate) gone: Vec<(usize, ConnectionKey)>,
+    pub(crate) gone: Vec<(usize, Who)>,
     /// What accept says, by worker; it keeps its connection then.
     pub(crate) refusals: Vec<Option<i32>>,
     pub(crate) no_registering: bool,
@@ -300,7 +303,14 @@ pub(crate) struct Net {
     pub(crate) ambush: u32,
     /// Reports to be given by worker, true or not.
     pub(crate) rumours: Vec<Vec<Readiness>>,
+    /// Connections that servers have accepted.
     pub(crate) open: usize,
+    /// Connections that servers have dialled.
+    pub(crate) dialled: usize,
+    /// What was dialled, and not taken yet.
+    pub(crate) calls: Vec<usize>,
+    /// Whoever dials finds somebody.
+    pub(crate) answers_calls: bool,
     /// Workers find out by the clock that they stood still.
     pub(crate) keeps_pace: bool,
     /// How long each worker has stood still without having been told yet.
@@ -333,24 +343,34 @@ impl Net {
             ambush: 0,
             rumours: Vec::new(),
             open: 0,
+            dialled: 0,
+            calls: Vec::new(),
+            answers_calls: false,
             keeps_pace: false,
             stalls: Vec::new(),
             moved: 0,
             time_flows: false,
             before_read: None,
         };
-        net.boot(workers, listeners);
+        net.boot(0..workers, listeners);
         net
     }
 
-    /// A process begins to listen.
-    pub(crate) fn boot(&mut self, workers: usize, listeners: usize) {
-        let queues = || (0..listeners).map(|_| Queue::default()).collect();
-        self.listeners = (0..workers).map(|_| queues()).collect();
-        self.polls = vec![Polls::default(); workers];
-        self.rumours = vec![Vec::new(); workers];
-        self.stalls = vec![0; workers];
-        self.gone.clear();
+    /// A process begins to listen, whose workers have these numbers.
+    pub(crate) fn boot(&mut self, workers: Range<usize>, listeners: usize) {
+        let count = self.listeners.len().max(workers.end);
+        self.listeners.resize_with(count, Vec::new);
+        self.polls.resize_with(count, Polls::default);
+        self.rumours.resize_with(count, Vec::new);
+        self.stalls.resize(count, 0);
+        self.refusals.resize(count, None);
+        for worker in workers.clone() {
+            self.listeners[worker] = (0..listeners).map(|_| Queue::default()).collect();
+            self.polls[worker] = Polls::default();
+            self.rumours[worker].clear();
+            self.stalls[worker] = 0;
+        }
+        self.gone.retain(|(worker, _)| !workers.contains(worker));
     }
 
     /// A worker's listeners are closed: whoever waits in them is sent away.
@@ -403,6 +423,14 @@ impl Net {
             (fresh.closed, fresh.shut) = (true, true);
             fresh.break_off(self.now_ms, true);
         }
+        let pipe = self.add(fresh);
+        if !is_closed {
+            self.listeners[worker][listener].waiting.push_back(pipe);
+        }
+        pipe
+    }
+
+    fn add(&mut self, fresh: Pipe) -> usize {
         let pipe = match self.free.pop() {
             Some(pipe) => {
                 self.pipes[pipe] = fresh;
@@ -414,8 +442,24 @@ impl Net {
             }
         };
         self.live.push(pipe);
-        if !is_closed {
-            self.listeners[worker][listener].waiting.push_back(pipe);
+        pipe
+    }
+
+    /// A server dials. It is told later whether anybody was there.
+    pub(crate) fn dial(&mut self, key: (usize, Who)) -> usize {
+        let (delay_ms, rate) = (self.random.u64(0..=self.weather.delay_ms), self.weather.rate);
+        let way = || Way::new(delay_ms, rate);
+        let mut fresh = Pipe { to_server: way(), to_client: way(), ..Pipe::default() };
+        (fresh.key, fresh.dialled_ms) = (Some(key), Some(self.now_ms + delay_ms));
+        self.dialled += 1;
+        let pipe = self.add(fresh);
+        if self.answers_calls {
+            self.calls.push(pipe);
+        } else {
+            let state = &mut self.pipes[pipe];
+            state.released = true;
+            state.to_server.end(End::Reset, self.now_ms);
+            state.arrive(self.now_ms, true);
         }
         pipe
     }
@@ -500,7 +544,10 @@ impl Net {
 
     /// The server lets go of a connection.
     pub(crate) fn close(&mut self, pipe: usize) -> bool {
-        self.open -= 1;
+        match self.pipes[pipe].dialled_ms {
+            Some(_) => self.dialled -= 1,
+            None => self.open -= 1,
+        }
         let (now_ms, harsh) = (self.now_ms, self.weather.harsh);
         let state = &mut self.pipes[pipe];
         let key = state.key.take();
@@ -539,7 +586,9 @@ impl Net {
         let pipes = self.live.iter().map(|&pipe| &self.pipes[pipe]);
         let arrivals = pipes.map(|pipe| {
             let to_client = if pipe.released { u64::MAX } else { pipe.to_client.next_arrival_ms() };
-            to_client.min(if pipe.closed { u64::MAX } else { pipe.to_server.next_arrival_ms() })
+            let dialled_ms = pipe.dialled_ms.filter(|&ms| ms > self.now_ms).unwrap_or(u64::MAX);
+            let to_server = pipe.to_server.next_arrival_ms().min(dialled_ms);
+            to_client.min(if pipe.closed { u64::MAX } else { to_server })
         });
         arrivals.min().unwrap_or(u64::MAX)
     }

@@ -2,12 +2,15 @@
 //! wrong. In each run some hazards are off, as two that hide each other are found apart ("swarm testing",
 //! Groce et al., ISSTA 2012).
 
+use std::sync::Arc;
+
 use fastrand::Rng;
-use tidings::config::Config;
+use tidings::config::{Config, Credentials, Endpoint, RedisConfig, Topology};
 use tidings::limits::{Budgets, Limits};
 
 use crate::clients::Role;
 use crate::net::Weather;
+use crate::redis::Setting;
 use crate::topics::TOPICS_MAX;
 
 /// Something that may go wrong.
@@ -57,10 +60,33 @@ pub(crate) enum Hazard {
     Interrupt,
     /// The operator has the settings read again.
     Reload,
+    // Of Redis, where there is one:
+    /// Its process is killed, and begins again: with what it had, with less, or with nothing.
+    RedisKill,
+    /// A replica takes its place, which may not have the last messages.
+    RedisFailover,
+    /// Somebody empties it.
+    RedisFlush,
+    /// It stands still for a while.
+    RedisStill,
+    /// It is a replica for a while, to which nobody can write.
+    RedisDemoted,
+    /// Its memory is used up for a while.
+    RedisFull,
+    /// It loads what it has for a while.
+    RedisLoading,
+    /// Its password is another one for a while, and who was there has to come again.
+    RedisLocked,
+    /// Those who listen hear nothing any more, and nobody says so.
+    RedisMute,
+    /// Those who listen are cut off.
+    RedisCut,
+    /// It forgets the scripts, and has no replica for a while.
+    RedisForgets,
 }
 
 impl Hazard {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 32] = [
         Self::ShortCalls,
         Self::Hiccups,
         Self::FailingCalls,
@@ -82,6 +108,17 @@ impl Hazard {
         Self::Drain,
         Self::Interrupt,
         Self::Reload,
+        Self::RedisKill,
+        Self::RedisFailover,
+        Self::RedisFlush,
+        Self::RedisStill,
+        Self::RedisDemoted,
+        Self::RedisFull,
+        Self::RedisLoading,
+        Self::RedisLocked,
+        Self::RedisMute,
+        Self::RedisCut,
+        Self::RedisForgets,
     ];
 
     pub(crate) const fn bit(self) -> u32 {
@@ -91,6 +128,11 @@ impl Hazard {
     /// Whether it is there all the time, and does not come in steps.
     pub(crate) const fn is_lasting(self) -> bool {
         self.steps_in_thousand() == 0
+    }
+
+    /// Whether it befalls Redis.
+    pub(crate) const fn is_of_redis(self) -> bool {
+        self as u32 > Self::Reload as u32
     }
 
     /// Of a thousand steps, so many are this; 0 for what is there all the time.
@@ -104,6 +146,15 @@ impl Hazard {
             | Self::Narrow
             | Self::SmallWindow
             | Self::HarshResets => 0,
+            Self::RedisMute | Self::RedisCut | Self::RedisStill => 3,
+            Self::RedisKill
+            | Self::RedisFailover
+            | Self::RedisDemoted
+            | Self::RedisFull
+            | Self::RedisLoading
+            | Self::RedisLocked
+            | Self::RedisForgets => 2,
+            Self::RedisFlush => 1,
             Self::Cut | Self::Interrupt => 8,
             Self::HalfClose | Self::Vanish | Self::Stall => 3,
             Self::Pause
@@ -129,13 +180,16 @@ pub(crate) enum Act {
     Hazard(Hazard),
 }
 
+/// Makes the dice of what only shared runs have others than those of what all have.
+const SHARED: u64 = 0x7368_6172_6564;
 /// Steps of a thousand in which a client acts, and in which time goes by.
 const CLIENTS_IN_THOUSAND: u32 = 160;
 const PASSES_IN_THOUSAND: u32 = 50;
 
-/// All but the last, which is drawn apart: what a seed had meant before there was that one, it still does but for
-/// a few turns.
-const FIRST_HAZARDS: &[Hazard] = Hazard::ALL.split_last().expect("there are some").1;
+/// All but `Reload`, which is drawn apart: what a seed had meant before there was that one, it still does but for a
+/// few turns. And those of Redis, which are in runs of their own.
+const FIRST_HAZARDS: &[Hazard] = Hazard::ALL.split_at(Hazard::Reload as usize).0;
+const REDIS_HAZARDS: &[Hazard] = Hazard::ALL.split_at(Hazard::Reload as usize + 1).1;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -145,10 +199,14 @@ pub(crate) struct Plan {
     pub(crate) hazards: u32,
     pub(crate) config: Config,
     weather: Weather,
+    /// Servers that share their topics, each with this configuration.
+    pub(crate) servers: usize,
     pub(crate) roles: Vec<Role>,
     pub(crate) topics: usize,
     /// Clients that never do anything, by `1 << number`.
     pub(crate) dismissed: u32,
+    /// The Redis that the servers share.
+    pub(crate) redis: Option<Setting>,
 }
 
 /// One of several, each as likely.
@@ -188,7 +246,56 @@ impl Plan {
         }
         let config = Config { workers, limits, connections_max, budgets, ..Config::default() };
         let hazards = hazards & !spared;
-        Self { seed, hazards, config, weather, roles, topics, dismissed: 0 }
+        Self {
+            seed,
+            hazards,
+            config,
+            weather,
+            servers: 1,
+            roles,
+            topics,
+            dismissed: 0,
+            redis: None,
+        }
+    }
+
+    /// The plan of a seed in which several servers share a Redis.
+    pub(crate) fn draw_shared(seed: u64, spared: u32) -> Self {
+        let mut plan = Self::draw(seed, 0);
+        let mut random = Rng::with_seed(seed ^ SHARED);
+        for &hazard in REDIS_HAZARDS {
+            if random.u8(0..5) < 2 {
+                plan.hazards |= hazard.bit();
+            }
+        }
+        plan.hazards &= !spared;
+        plan.servers = random.usize(2..4);
+        let Config { workers, limits, .. } = &mut plan.config;
+        *workers = random.usize(1..3);
+        limits.topics_max = 100_000;
+        let password = random.bool().then(|| "secret".to_owned());
+        let credentials =
+            password.clone().map(|password| Credentials { user: "default".to_owned(), password });
+        let redis = RedisConfig {
+            topology: Topology::Servers(vec![Endpoint {
+                host: "127.0.0.1".to_owned(),
+                port: 6_379,
+            }]),
+            credentials,
+            database: one_of(&mut random, &[0, 0, 5]),
+            prefix: one_of(&mut random, &["tidings", "a:b"]).to_owned(),
+            wait_replicas: one_of(&mut random, &[0, 0, 0, 1]),
+            publish_wait_ms: one_of(&mut random, &[0, 0, 3_000]),
+            timeout_ms: 5_000,
+            check_ms: one_of(&mut random, &[60_000, 60_000, 5_000]),
+            idempotency_window_ms: limits.idempotency_window_ms,
+            topic_idle_ms: limits.topic_idle_ms,
+            value_bytes_max: 2 << 20,
+        };
+        let prefix = redis.prefix.clone();
+        plan.redis = Some(Setting { prefix, password, slack: one_of(&mut random, &[0, 5, 100]) });
+        plan.config.redis = Some(Arc::new(redis));
+        plan
     }
 
     pub(crate) fn has(&self, hazard: Hazard) -> bool {
@@ -221,6 +328,11 @@ impl Plan {
     pub(crate) fn step(&self, number: u32) -> (Act, Rng) {
         let mix = u64::from(number).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut random = Rng::with_seed(self.seed ^ mix);
+        if self.redis.is_some()
+            && let Some(hazard) = drawn(&mut random, REDIS_HAZARDS)
+        {
+            return (if self.has(hazard) { Act::Hazard(hazard) } else { Act::Turn }, random);
+        }
         let mut ticket = random.u32(..1_000);
         let reload = Hazard::Reload;
         if ticket >= 1_000 - reload.steps_in_thousand() {
@@ -242,6 +354,15 @@ impl Plan {
         };
         (act, random)
     }
+}
+
+/// One of these hazards, or none, by their shares.
+fn drawn(random: &mut Rng, hazards: &[Hazard]) -> Option<Hazard> {
+    let (ticket, mut end) = (random.u32(..1_000), 0);
+    hazards.iter().copied().find(|hazard| {
+        end += hazard.steps_in_thousand();
+        ticket < end
+    })
 }
 
 /// Portions small enough for a few clients to fill them.

@@ -24,6 +24,11 @@ pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
     number(name, &text, u64::MAX).unwrap_or_else(|complaint| panic!("{complaint}"))
 }
 
+/// Whether `REDIS` wants runs in which several servers share one.
+pub(crate) fn is_shared() -> bool {
+    from_environment("REDIS", 0) > 0
+}
+
 /// Plays what the environment says: see [`History::parse`]. With `TRACE=1` the
 /// whole trace is written, and otherwise the shortest history is sought in `RUNS` runs if it fails.
 pub(crate) fn replay() {
@@ -46,7 +51,11 @@ pub(crate) fn long() {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let first = from_environment("FIRST", clock);
     let minutes = from_environment("MINUTES", 60);
-    let many = Many { seeds: first..u64::MAX, steps: from_environment("STEPS", STEPS) as u32 };
+    let many = Many {
+        seeds: first..u64::MAX,
+        steps: from_environment("STEPS", STEPS) as u32,
+        shared: is_shared(),
+    };
     eprintln!("{minutes} minutes of seeds of {} steps, FIRST={first}", many.steps);
     let began = Instant::now();
     let mut said = began;

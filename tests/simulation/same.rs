@@ -9,12 +9,12 @@ use crate::trace::Trace;
 /// Lines before the first that differs.
 const LINES_BEFORE: usize = 5;
 
-/// Plays a seed three times.
+/// Plays a history three times.
 ///
 /// # Panics
 /// When one of them is another than the others.
-pub(crate) fn check(seed: u64) {
-    let history = History::whole(seed, 1_000);
+pub(crate) fn check(history: &History) {
+    let seed = history.seed;
     let [one, other] = [(); 2].map(|()| history.play(Trace::whole()));
     if let Some(text) = difference(one.trace.text(), other.trace.text()) {
         panic!("seed {seed} is not the same twice:\n{text}");

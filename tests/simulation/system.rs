@@ -28,6 +28,8 @@ const ABORTIONS: [i32; 5] = [1, 71, 103, 104, 110];
 const READ_ERRORS: [i32; 6] = [32, 104, 110, 113, 105, OUT_OF_MEMORY];
 /// What write(2) may say, among them EPERM from a firewall; 0 stands for writing nothing.
 const WRITE_ERRORS: [i32; 7] = [0, 1, 32, 104, 110, 105, OUT_OF_MEMORY];
+/// What connect(2) may say, now or later: ENETUNREACH, ETIMEDOUT, EHOSTUNREACH, EADDRNOTAVAIL.
+const CONNECT_ERRORS: [i32; 4] = [101, 110, 113, 99];
 /// A thread that comes back so much later than it asked to has stood still.
 const STALL_MS: u64 = 500;
 /// What shutdown(2) may say: ENOTCONN, ENOBUFS.
@@ -106,6 +108,9 @@ impl Net {
     }
 
     fn is_writable(&self, pipe: usize) -> bool {
+        if self.pipes[pipe].dialled_ms.is_some_and(|ms| ms > self.now_ms) {
+            return false;
+        }
         self.pipes[pipe].is_reset() || self.pipes[pipe].to_client.len() < self.weather.window
     }
 
@@ -122,7 +127,7 @@ impl Net {
         }
         for index in 0..self.live().len() {
             let pipe = self.live()[index];
-            let Some((at, key)) = self.pipes[pipe].key.filter(|(at, _)| *at == worker) else {
+            let Some((at, who)) = self.pipes[pipe].key.filter(|(at, _)| *at == worker) else {
                 continue;
             };
             debug_assert_eq!(at, worker, "filtered");
@@ -143,19 +148,19 @@ impl Net {
             state.write.armed &= !writable;
             state.hang_up_is_news = false;
             reports.push(Readiness {
-                who: Who::Connection(key),
+                who,
                 readable: readable || hung_up || is_rumour,
                 writable: writable || is_rumour,
                 hung_up,
             });
         }
         let gone = self.random.usize(..=self.gone.len());
-        if let Some(&(at, key)) = self.gone.get(gone)
+        if let Some(&(at, who)) = self.gone.get(gone)
             && at == worker
             && self.chance(late)
         {
             let [readable, writable, hung_up] = [(); 3].map(|()| self.random.bool());
-            reports.push(Readiness { who: Who::Connection(key), readable, writable, hung_up });
+            reports.push(Readiness { who, readable, writable, hung_up });
         }
         reports.append(&mut self.rumours[worker]);
         self.random.shuffle(reports);
@@ -295,16 +300,38 @@ impl System for Sim {
         }
         let pipe = &mut net.pipes[socket.pipe];
         assert!(pipe.key.is_none(), "a socket is registered once");
-        pipe.key = Some((self.worker, key));
+        pipe.key = Some((self.worker, Who::Connection(key)));
         Ok(())
     }
 
-    fn connect(&mut self, _address: SocketAddr, _id: OutboundId) -> io::Result<SimSocket> {
-        Err(ErrorKind::ConnectionRefused.into())
+    fn connect(&mut self, _address: SocketAddr, id: OutboundId) -> io::Result<SimSocket> {
+        let net = &mut *self.net.borrow_mut();
+        if let Some(error) = net.fault(self.worker, &CONNECT_ERRORS) {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        if net.open >= net.weather.descriptors {
+            return Err(io::Error::from_raw_os_error(TOO_MANY_OPEN_FILES));
+        }
+        let pipe = net.dial((self.worker, Who::Outbound(id)));
+        Ok(SimSocket { net: Rc::clone(&self.net), pipe })
     }
 
-    fn finish_connect(&mut self, _socket: &mut SimSocket) -> io::Result<()> {
-        Err(ErrorKind::ConnectionRefused.into())
+    fn finish_connect(&mut self, socket: &mut SimSocket) -> io::Result<()> {
+        let net = &mut *self.net.borrow_mut();
+        if let Some(error) = net.fault(self.worker, &CONNECT_ERRORS) {
+            net.fail(socket.pipe, error);
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        let now_ms = net.now_ms;
+        let pipe = &mut net.pipes[socket.pipe];
+        if pipe.is_reset() {
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
+        if pipe.dialled_ms.is_some_and(|ms| ms > now_ms) {
+            (pipe.read.armed, pipe.write.armed) = (true, true);
+            return would_block();
+        }
+        Ok(())
     }
 
     fn read(&mut self, socket: &mut SimSocket, buffer: &mut [u8]) -> io::Result<usize> {

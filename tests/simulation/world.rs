@@ -10,7 +10,7 @@ use tidings::config::{Config, Entrance, Scope, TopicRule, TopicRules};
 use tidings::fuse::Fuse;
 use tidings::key::ConnectionKey;
 use tidings::limits::Limits;
-use tidings::reactor::{EventLoop, Parcel, Post, Readiness, Ring, connect};
+use tidings::reactor::{EventLoop, Parcel, Post, Readiness, Ring, Who, connect};
 use tidings::worker::Worker;
 
 pub(crate) use crate::net::Weather;
@@ -25,6 +25,8 @@ pub(crate) struct Client(pub(crate) usize);
 #[derive(Clone)]
 pub(crate) struct World {
     net: Shared,
+    /// The network's number of its first worker: others may have workers there as well.
+    first: usize,
     config: Config,
     listeners: usize,
     loops: Vec<Rc<RefCell<EventLoop<Sim>>>>,
@@ -55,21 +57,31 @@ impl World {
     }
 
     pub(crate) fn with_listeners(
-        mut config: Config,
+        config: Config,
         weather: Weather,
         seed: u64,
         listeners: usize,
     ) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let net = Net::new(weather, random.fork(), config.workers, listeners);
+        Self::start(Rc::new(RefCell::new(net)), 0, config, random, listeners)
+    }
+
+    /// Another server in the same network and time.
+    pub(crate) fn beside(&self, config: Config, seed: u64) -> Self {
+        let first = self.net.borrow().listeners.len();
+        Self::start(Rc::clone(&self.net), first, config, Rng::with_seed(seed), self.listeners)
+    }
+
+    fn start(net: Shared, first: usize, mut config: Config, random: Rng, listeners: usize) -> Self {
         if config.connections_max == 0 {
             config.connections_max = 100_000;
         }
-        let workers = config.workers;
         let fuse = Fuse::for_tests();
         config.fuse = fuse.clone();
-        let mut random = Rng::with_seed(seed);
-        let net = Net::new(weather, random.fork(), workers, listeners);
         let mut world = Self {
-            net: Rc::new(RefCell::new(net)),
+            net,
+            first,
             config,
             listeners,
             loops: Vec::new(),
@@ -92,7 +104,7 @@ impl World {
     pub(crate) fn boot(&mut self) {
         self.is_draining = false;
         let workers = self.config.workers;
-        self.net.borrow_mut().boot(workers, self.listeners);
+        self.net.borrow_mut().boot(self.first..self.first + workers, self.listeners);
         self.bells = (0..workers).map(|_| Arc::default()).collect();
         let rings = self.bells.iter().map(|bell| Arc::clone(bell) as Arc<dyn Ring>);
         let (post, mailboxes) = connect(rings.collect(), self.config.budgets.mailbox);
@@ -101,7 +113,7 @@ impl World {
         let random = &mut self.random;
         let loops = mailboxes.into_iter().enumerate().map(|(id, mailbox)| {
             let (net, bell) = (Rc::clone(&self.net), Arc::clone(&self.bells[id]));
-            let system = Sim { worker: id, net, bell, pace: Pace::default() };
+            let system = Sim { worker: self.first + id, net, bell, pace: Pace::default() };
             let worker = Worker::new(Arc::clone(&config), id, hash_seed, random.fork());
             let entrances = vec![Entrance::Public { loopback: true }; self.listeners];
             let post = post.clone();
@@ -119,7 +131,7 @@ impl World {
     /// The process ends, as it would with SIGKILL.
     pub(crate) fn kill(&mut self) {
         for worker in 0..self.loops.len() {
-            self.net.borrow_mut().stop_listening(worker);
+            self.net.borrow_mut().stop_listening(self.first + worker);
         }
         self.loops.clear();
         self.ended.clear();
@@ -172,9 +184,9 @@ impl World {
         self.ended[worker]
     }
 
-    /// Workers of the process that there is, or was last.
+    /// Workers of the process that there is, or was last; of all, if there are several.
     pub(crate) fn listening(&self) -> usize {
-        self.config.workers
+        self.net.borrow().listeners.len()
     }
 
     /// Bytes that a client may take.
@@ -219,7 +231,7 @@ impl World {
         let net = self.net.borrow();
         is_able
             && (self.bells[worker].is_woken()
-                || net.has_reports(worker)
+                || net.has_reports(self.first + worker)
                 || self.wakes_at_ms(worker) <= net.now_ms)
     }
 
@@ -235,6 +247,11 @@ impl World {
     /// Looks at a worker, between two ticks.
     pub(crate) fn look<T>(&self, worker: usize, look: impl FnOnce(&Worker) -> T) -> T {
         look(self.loops[worker].borrow().worker())
+    }
+
+    /// Looks at the network.
+    pub(crate) fn see<T>(&self, look: impl FnOnce(&Net) -> T) -> T {
+        look(&self.net.borrow())
     }
 
     /// Looks at the network, or changes it.
@@ -279,7 +296,7 @@ impl World {
 
     /// Accepting fails with this error, and keeps its connection in the queue.
     pub(crate) fn refuse_accepts(&mut self, worker: usize, error: Option<i32>) {
-        self.net.borrow_mut().refusals[worker] = error;
+        self.net.borrow_mut().refusals[self.first + worker] = error;
     }
 
     /// No socket can be registered, for want of memory.
@@ -305,7 +322,11 @@ impl World {
 
     /// Where the connection is served, and under which key.
     pub(crate) fn key(&self, client: Client) -> Option<(usize, ConnectionKey)> {
-        self.net.borrow().pipes[client.0].key
+        let key = self.net.borrow().pipes[client.0].key;
+        key.and_then(|(worker, who)| match who {
+            Who::Connection(key) => Some((worker, key)),
+            _ => None,
+        })
     }
 
     /// How often the server has tried to read from it.
@@ -325,7 +346,7 @@ impl World {
 
     /// The system of a worker will say this in its next poll, true or not.
     pub(crate) fn rumour(&mut self, worker: usize, report: Readiness) {
-        self.net.borrow_mut().rumours[worker].push(report);
+        self.net.borrow_mut().rumours[self.first + worker].push(report);
     }
 
     pub(crate) fn workers(&self) -> usize {
@@ -348,7 +369,7 @@ impl World {
     }
 
     pub(crate) fn polls(&self, worker: usize) -> Polls {
-        self.net.borrow().polls[worker].clone()
+        self.net.borrow().polls[self.first + worker].clone()
     }
 
     pub(crate) fn weather(&mut self, change: impl FnOnce(&mut Weather)) {
@@ -373,7 +394,8 @@ impl World {
     /// The whole process stands still for so long.
     pub(crate) fn stall(&mut self, ms: u64) {
         self.pass(ms);
-        self.net.borrow_mut().stalls.iter_mut().for_each(|stall| *stall += ms);
+        let workers = self.first..self.first + self.loops.len();
+        self.net.borrow_mut().stalls[workers].iter_mut().for_each(|stall| *stall += ms);
     }
 
     /// One turn of one worker. False when its drain is over.
@@ -399,14 +421,14 @@ impl World {
         let mut worked = false;
         order.retain(|&worker| !self.stalled[worker]);
         for worker in order {
-            worked |= self.net.borrow().has_reports(worker);
+            worked |= self.net.borrow().has_reports(self.first + worker);
             if !self.tick(worker) {
                 continue;
             }
             let net = self.net.borrow();
             worked |= self.loops[worker].borrow().wait_ms() == Some(0)
-                || net.polls[worker].rung
-                || net.has_reports(worker);
+                || net.polls[self.first + worker].rung
+                || net.has_reports(self.first + worker);
         }
         worked
     }

@@ -12,7 +12,7 @@ use crate::judge::{Judge, PublishId};
 use crate::topics::{TOPICS_MAX, number_of_topic};
 use crate::wires::http::{Answers, Asked, Head, LAST_CHUNK, Part, batch, chunk};
 use crate::wires::lines::Lines;
-use crate::wires::outcomes::{BatchLine, batch_line, refused};
+use crate::wires::outcomes::{BatchLine, batch_line, is_final, refused};
 use crate::world::World;
 
 /// Silence after which it gives up: more than a heartbeat.
@@ -153,7 +153,7 @@ impl Batcher {
                 }
                 (Sent::Message(id), Err((413 | 503, detail))) => {
                     // docs/protocol.md 5.5: of one kind of 503 nobody knows.
-                    let is_known = !detail.contains("nobody knows");
+                    let is_known = is_final(&detail);
                     hands.judge.refuse(id, is_known);
                     if !is_known && hands.judge.draft_of(id).2.is_some() {
                         self.again.push_back(id);

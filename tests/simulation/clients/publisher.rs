@@ -128,7 +128,7 @@ impl Publisher {
             status @ (413 | 503) => {
                 let detail = outcomes::refused(status, &answer.body);
                 // docs/protocol.md 5.5: of one kind of 503 nobody knows.
-                hands.judge.refuse(id, !detail.contains("nobody knows"));
+                hands.judge.refuse(id, outcomes::is_final(&detail));
                 self.next_ms = hands.now_ms() + answer.head.retry_ms().unwrap_or(0);
             }
             // What was on its way for too long did not arrive whole.

@@ -9,8 +9,10 @@
 //! may have taken, or over the end of an epoch, which has a cause; a cursor says where its reader is; whoever
 //! asks after an acknowledgement sees what was acknowledged.
 
+pub(crate) mod ledger;
 mod position;
 mod shadow;
+mod shared;
 mod subscription;
 
 use slab::Slab;
@@ -91,6 +93,11 @@ impl Judge {
         Self { shadow, subscriptions: Slab::new(), seen: Seen::default() }
     }
 
+    /// What Redis has sequenced, if there is one.
+    pub(crate) fn ledger(&self) -> Option<ledger::Shared> {
+        self.shadow.ledger.clone()
+    }
+
     /// The clock has moved.
     pub(crate) fn note_time(&mut self, now_ms: u64) {
         self.shadow.now_ms = now_ms;
@@ -138,9 +145,10 @@ impl Judge {
     /// Two publishes went to one topic, one behind the other on one connection, and both were acknowledged.
     pub(crate) fn check_order(&self, first: PublishId, second: PublishId) {
         let places = |id| self.shadow.places(id);
-        if let ([(life, one)], [(other_life, other)]) = (places(first), places(second))
-            && life == other_life
+        if let (&[one], &[other]) = (places(first), places(second))
+            && one.0 == other.0
         {
+            let (one, other) = (one.1, other.1);
             assert!(
                 one < other,
                 "{} went ahead of {}, but they are messages {one} and {other}",
@@ -314,6 +322,7 @@ impl Judge {
             let position =
                 Position::parse_all(cursor, subscription.tracks.len()).swap_remove(index);
             let track = &mut subscription.tracks[index];
+            track.settle(shadow, &position, &subscription.what);
             if track.at == At::BehindGap {
                 track.land(shadow, &position, &subscription.what);
             }
@@ -335,6 +344,7 @@ impl Judge {
         let subscription = &mut subscriptions[sub.0];
         let positions = subscription.positions(&polled.cursor);
         for (track, position) in subscription.tracks.iter_mut().zip(positions) {
+            track.settle(shadow, &position, &subscription.what);
             match track.at {
                 At::Unsaid => track.open(shadow, &position, &subscription.what),
                 At::BehindGap => track.land(shadow, &position, &subscription.what),
@@ -375,6 +385,10 @@ impl Judge {
 
     /// Whether a message is the last one of its topic that was acknowledged, or behind it.
     pub(crate) fn is_last(&self, id: PublishId) -> bool {
+        if self.shadow.is_shared() {
+            let topic = self.shadow.publishes[id.0].topic;
+            return self.shadow.last_of_redis(topic) == Some(id);
+        }
         let topic = self.shadow.publishes[id.0].topic;
         let mut places = self.shadow.places(id).iter();
         places.any(|&(life, sequence)| self.shadow.is_head(topic, life, sequence))
@@ -382,6 +396,9 @@ impl Judge {
 
     /// The last message of a topic that was acknowledged, of the epoch that it is in.
     pub(crate) fn last_acknowledged(&self, topic: usize) -> Option<PublishId> {
+        if self.shadow.is_shared() {
+            return self.shadow.last_of_redis(topic);
+        }
         let publishes = self.shadow.publishes.iter().enumerate().rev();
         let mut acknowledged = publishes.filter(|(_, it)| it.topic == topic && it.acknowledged);
         acknowledged.find_map(|(id, _)| Some(PublishId(id)).filter(|&id| self.is_last(id)))

@@ -11,7 +11,9 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 use tidings::config::Config;
 use tidings::limits::{Budgets, FOLLOWER_STALL_MS, Limits};
 
+use super::ledger;
 use super::position::Position;
+use crate::topics::name;
 use crate::wires::{Kind, Payload};
 
 /// Bytes that a message costs beside its payload and names, as docs/operating.md says.
@@ -47,7 +49,7 @@ pub(crate) struct Publish {
     /// When it was acknowledged last; never yet: `u64::MAX`.
     acknowledged_ms: u64,
     /// Where it was seen: more than once only if its key may have been forgotten.
-    places: Vec<(usize, u64)>,
+    pub(super) places: Vec<(usize, u64)>,
 }
 
 impl Publish {
@@ -137,6 +139,8 @@ pub(crate) struct Shadow {
     topics_are_few: bool,
     /// Mailboxes are never full.
     mailboxes_are_large: bool,
+    /// What Redis has sequenced, if servers share one: see `shared`.
+    pub(super) ledger: Option<ledger::Shared>,
 }
 
 impl Shadow {
@@ -146,7 +150,17 @@ impl Shadow {
         let mailboxes_are_large = config.budgets.mailbox >= Budgets::DEFAULT.mailbox;
         let topics = (0..topics).map(|_| Topic::default()).collect();
         let (publishes, keyed) = (Vec::new(), 0);
-        Self { now_ms: 0, limits, topics, publishes, keyed, topics_are_few, mailboxes_are_large }
+        let ledger = super::shared::ledger(config);
+        Self {
+            now_ms: 0,
+            limits,
+            topics,
+            publishes,
+            keyed,
+            topics_are_few,
+            mailboxes_are_large,
+            ledger,
+        }
     }
 
     /// Something happened after which a topic may begin a new epoch; without one: all of them.
@@ -170,6 +184,10 @@ impl Shadow {
     /// A topic was deleted, and begins again: whoever asks from now on is told so.
     pub(crate) fn note_deleted(&mut self, deletion: &Deletion, position: &Position) {
         let Deletion { topic, sent_ms, causes } = *deletion;
+        if self.is_shared() {
+            self.stand(topic, position);
+            return;
+        }
         let life = self.life(topic, position);
         let is_told = self.is_told(sent_ms);
         let topic = &mut self.topics[topic];
@@ -246,6 +264,9 @@ impl Shadow {
         publish.refused = true;
         let topic = publish.topic;
         self.topics[topic].unplaced.remove(&id);
+        if let Some(ledger) = &self.ledger {
+            ledger.borrow_mut().refuse(id.0);
+        }
     }
 
     /// It was acknowledged, with this id.
@@ -257,6 +278,9 @@ impl Shadow {
         let (sent_ms, causes) = (publish.first_sent_ms, publish.causes_before);
         let number = publish.topic;
         let last_sent_ms = publish.last_sent_ms;
+        if self.is_shared() {
+            return;
+        }
         let is_told = self.is_told(last_sent_ms);
         let causes_now = self.causes(number);
         let topic = &mut self.topics[number];
@@ -277,6 +301,9 @@ impl Shadow {
 
     /// Whether a repeat of it may be published a second time: its key may have been forgotten.
     fn may_repeat(&self, id: PublishId) -> bool {
+        if self.is_shared() {
+            return true;
+        }
         let publish = &self.publishes[id.0];
         let is_old =
             self.now_ms.saturating_sub(publish.first_sent_ms) >= self.limits.idempotency_window_ms;
@@ -296,6 +323,9 @@ impl Shadow {
         let (topic, sequence) = (self.publishes[id.0].topic, position.sequence);
         assert!(sequence > 0, "{} is message 0", self.say(id));
         assert!(!self.publishes[id.0].refused, "{} was refused, and is there", self.say(id));
+        if self.is_shared() {
+            return self.place_shared(id, position);
+        }
         let life = self.life(topic, position);
         if let Some(&other) = self.topics[topic].lives[life].places.get(&sequence) {
             assert!(
@@ -325,6 +355,9 @@ impl Shadow {
     /// The server says when the message at a place was published: whoever asks is told the same.
     pub(crate) fn note_time(&mut self, id: PublishId, life: usize, sequence: u64, time_ms: u64) {
         let topic = self.publishes[id.0].topic;
+        if let Some(ledger) = &self.ledger {
+            return ledger.borrow_mut().note_time(name(topic), (life, sequence), time_ms);
+        }
         let told_ms = *self.topics[topic].lives[life].times_ms.entry(sequence).or_insert(time_ms);
         assert!(
             told_ms == time_ms,
@@ -382,6 +415,10 @@ impl Shadow {
 
     /// A reader is said to have everything up to `sequence`: so much must have been published.
     pub(crate) fn check_ceiling(&self, topic: usize, life: usize, sequence: u64, what: &str) {
+        if self.is_shared() {
+            // A place that is known is one that there is.
+            return;
+        }
         let ceiling = self.ceiling(topic, life);
         assert!(
             sequence <= ceiling,
@@ -413,6 +450,9 @@ impl Shadow {
 
     /// What retention may have taken by now: message `sequence` of a life, and so all before it.
     pub(crate) fn may_be_gone(&self, topic: usize, life: usize, sequence: u64) -> bool {
+        if let Some(ledger) = &self.ledger {
+            return ledger.borrow().may_be_gone(name(topic), (life, sequence));
+        }
         let shadow = &self.topics[topic];
         let ceiling = self.ceiling(topic, life);
         if ceiling >= sequence + u64::from(self.limits.log_messages) {
@@ -439,6 +479,14 @@ impl Shadow {
 
     /// Message `sequence` and all before it were said to be gone, or passed over: that must be true.
     pub(crate) fn check_gone(&self, topic: usize, life: usize, sequence: u64, what: &str) {
+        if self.is_shared() {
+            let is_gone = self.may_be_gone(topic, life, sequence);
+            assert!(
+                is_gone,
+                "{what}: {life}-{sequence} of topic {topic} is passed over, and retained"
+            );
+            return;
+        }
         assert!(
             sequence == 0 || self.may_be_gone(topic, life, sequence),
             "{what}: message {sequence} of topic {topic} ({}) is passed over, but it is retained: the log may \
@@ -516,16 +564,21 @@ impl Shadow {
     /// How far behind the head a reader of the last `count` may begin: it was told to begin behind
     /// `sequence`.
     pub(crate) fn check_last(&self, topic: usize, life: usize, sequence: u64, count: u64) {
+        let end = match &self.ledger {
+            Some(ledger) => ledger.borrow().end(name(topic), (life, sequence)),
+            None => self.ceiling(topic, life),
+        };
         assert!(
-            sequence + count <= self.ceiling(topic, life)
-                || sequence == 0
-                || self.may_be_gone(topic, life, sequence),
+            sequence + count <= end || sequence == 0 || self.may_be_gone(topic, life, sequence),
             "the last {count} of topic {topic} begin behind {sequence}: fewer were given"
         );
     }
 
     /// Whether a position is at the last acknowledged message or behind it, or in a life that began since.
     pub(crate) fn is_head(&self, topic: usize, life: usize, sequence: u64) -> bool {
+        if let Some(ledger) = &self.ledger {
+            return ledger.borrow().head(name(topic)) == Some((life, sequence));
+        }
         let Some(floor) = &self.topics[topic].head else { return true };
         let known = self.topics[topic].lives[life].places.keys().next_back();
         match life == floor.life {
@@ -575,7 +628,7 @@ impl Shadow {
 }
 
 /// The number that every payload has in it: digits behind a `#`.
-fn number_of(bytes: &[u8]) -> Option<usize> {
+pub(super) fn number_of(bytes: &[u8]) -> Option<usize> {
     let at = bytes.iter().position(|&byte| byte == b'#')? + 1;
     let digits = bytes[at..].split(|byte| !byte.is_ascii_digit()).next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()

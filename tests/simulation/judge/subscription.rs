@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::ledger::Place;
 use super::position::Position;
 use super::shadow::{Floor, PublishId, Shadow};
 use super::{Start, Wants};
@@ -29,8 +30,10 @@ pub(super) struct Track {
     pub(super) at: At,
     /// What was acknowledged when it was asked for.
     floor: Option<Floor>,
-    /// The life in which it was before the gap that it is behind, or that must be declared.
-    left: Option<usize>,
+    /// Where it was before the gap that it is behind, or that must be declared.
+    left: Option<Place>,
+    /// So many messages it was told are gone, on whatever way from where it is. Where servers share a Redis only.
+    skipped: u64,
 }
 
 #[derive(Debug)]
@@ -79,8 +82,8 @@ impl Subscription {
             if position.is_nowhere() || track.at == At::Unsaid {
                 continue;
             }
-            let life = shadow.life(track.topic, &position);
-            let at = At::Position { life, sequence: position.sequence };
+            let (life, sequence) = shadow.stand(track.topic, &position);
+            let at = At::Position { life, sequence };
             assert!(
                 track.at == at,
                 "{} is given the cursor {cursor}, but is at {:?} in topic {}",
@@ -125,11 +128,11 @@ impl Subscription {
     fn place_up_to(&mut self, shadow: &Shadow, index: usize, life: usize, sequence: u64) {
         let told = index as u64 + 1;
         let say = || shadow.say(self.unplaced[index]);
-        if let Some((before_life, before)) = self.placed {
-            assert!(before_life == life, "{} is led into another epoch, to {}", self.what, say());
+        if let Some(before) = self.placed {
+            let topic = self.tracks[0].topic;
             assert!(
-                sequence == before + told,
-                "{} was told of {told} messages behind {before}, and is at {sequence} with {}",
+                shadow.leads(topic, before, told, (life, sequence)),
+                "{} was told of {told} messages behind {before:?}, and is at {life}-{sequence} with {}",
                 self.what,
                 say()
             );
@@ -169,12 +172,12 @@ impl Track {
                 None => At::Unsaid,
                 Some(position) if position.is_nowhere() => At::Nowhere,
                 Some(position) => {
-                    let life = shadow.life(topic, &position);
-                    At::Position { life, sequence: position.sequence }
+                    let (life, sequence) = shadow.stand(topic, &position);
+                    At::Position { life, sequence }
                 }
             };
             let (start, floor) = (start.clone(), shadow.floor(topic));
-            Self { topic, start, wants, at, floor, left: None }
+            Self { topic, start, wants, at, floor, left: None, skipped: 0 }
         };
         topics.into_iter().map(&mut track).collect()
     }
@@ -184,11 +187,11 @@ impl Track {
         let topic = self.topic;
         if let Start::Cursor(_) = self.start {
             match self.at {
-                At::Position { life, .. } if position.is_nowhere() => {
-                    (self.at, self.left) = (At::Nowhere, Some(life));
+                At::Position { life, sequence } if position.is_nowhere() => {
+                    (self.at, self.left) = (At::Nowhere, Some((life, sequence)));
                 }
                 At::Position { life, sequence } => assert!(
-                    life == shadow.life(topic, position) && sequence == position.sequence,
+                    (life, sequence) == shadow.stand(topic, position),
                     "{what} is begun at {position:?} in topic {topic}, and asked for {sequence}"
                 ),
                 _ => assert!(position.is_nowhere(), "{what}: topic {topic} needs a gap first"),
@@ -201,7 +204,7 @@ impl Track {
             return;
         }
         assert!(!position.is_nowhere(), "{what} is begun nowhere in topic {topic}");
-        let (life, sequence) = (shadow.life(topic, position), position.sequence);
+        let (life, sequence) = shadow.stand(topic, position);
         shadow.check_ceiling(topic, life, sequence, what);
         self.at = At::Position { life, sequence };
         match self.start {
@@ -224,8 +227,9 @@ impl Track {
 
     /// It is told of a message.
     pub(super) fn advance(&mut self, shadow: &mut Shadow, position: &Position, what: &str) {
-        let life = shadow.life(self.topic, position);
+        let (life, _) = shadow.stand(self.topic, position);
         let before = Position { sequence: position.sequence - 1, ..position.clone() };
+        self.settle(shadow, &before, what);
         match self.at {
             At::Position { .. } | At::Nowhere => (),
             // A poll says where it began with its first message.
@@ -234,6 +238,11 @@ impl Track {
         }
         let (topic, sequence) = (self.topic, position.sequence);
         match self.at {
+            At::Position { life: at_life, sequence: at }
+                if shadow.leads(topic, (at_life, at), 1, (life, sequence)) =>
+            {
+                self.at = At::Position { life, sequence };
+            }
             At::Position { life: at, .. } if at != life => {
                 panic!("{what} is led into another epoch of topic {topic} without a gap")
             }
@@ -243,7 +252,6 @@ impl Track {
             At::Position { sequence: at, .. } if sequence <= at => {
                 panic!("{what}: topic {topic} goes from {at} back to {sequence}")
             }
-            At::Position { .. } => self.at = At::Position { life, sequence },
             _ => panic!("{what}: topic {topic} needs a gap before {sequence}"),
         }
     }
@@ -255,11 +263,18 @@ impl Track {
         match (self.at, count) {
             (At::Position { life, sequence }, Some(count)) => {
                 assert!(count > 0, "{what} is told of a gap of nothing in topic {topic}");
+                if shadow.is_shared() {
+                    self.skipped += count;
+                    return;
+                }
                 let sequence = sequence + count;
                 shadow.check_gone(topic, life, sequence, what);
                 self.at = At::Position { life, sequence };
             }
-            (At::Position { life, .. }, None) => (self.at, self.left) = (At::BehindGap, Some(life)),
+            (At::Position { life, sequence }, None) => {
+                (self.at, self.left) = (At::BehindGap, Some((life, sequence)));
+                self.skipped = 0;
+            }
             (At::Nowhere, None) => self.at = At::BehindGap,
             // A poll that was parked before anything was said of where it begins.
             (At::Unsaid, None) if is_poll => self.at = At::BehindGap,
@@ -268,21 +283,43 @@ impl Track {
         }
     }
 
+    /// It is told where the gap ends whose size it was told, if there is one: that is on a way on from where it was.
+    pub(super) fn settle(&mut self, shadow: &mut Shadow, position: &Position, what: &str) {
+        let At::Position { life, sequence } = self.at else { return };
+        if self.skipped == 0 {
+            return;
+        }
+        let place = shadow.stand(self.topic, position);
+        assert!(
+            shadow.leads(self.topic, (life, sequence), self.skipped, place),
+            "{what} is told that {} messages of topic {} are gone: from {sequence} to {position:?}",
+            self.skipped,
+            self.topic
+        );
+        shadow.check_gone(self.topic, place.0, place.1, what);
+        (self.at, self.skipped) = (At::Position { life: place.0, sequence: place.1 }, 0);
+    }
+
     /// It is told where the gap of unknown size ends.
     pub(super) fn land(&mut self, shadow: &mut Shadow, position: &Position, what: &str) {
         let topic = self.topic;
         assert!(!position.is_nowhere(), "{what}: a gap of topic {topic} ends nowhere");
-        let life = shadow.life(topic, position);
-        assert!(
-            self.left != Some(life),
-            "{what} is told that an epoch of topic {topic} has ended, and is in it: {position:?}"
-        );
-        if let Some(left) = self.left {
-            shadow.check_not_before(topic, life, left, what);
+        let (life, sequence) = shadow.stand(topic, position);
+        if shadow.is_shared() {
+            shadow.check_landing(topic, self.left, (life, sequence), what);
+        } else {
+            let left = self.left.map(|(left, _)| left);
+            assert!(
+                left != Some(life),
+                "{what} is told that an epoch of topic {topic} has ended, and is in it: {position:?}"
+            );
+            if let Some(left) = left {
+                shadow.check_not_before(topic, life, left, what);
+            }
+            shadow.check_ceiling(topic, life, sequence, what);
+            shadow.check_gone(topic, life, sequence, what);
         }
-        shadow.check_ceiling(topic, life, position.sequence, what);
-        shadow.check_gone(topic, life, position.sequence, what);
-        self.at = At::Position { life, sequence: position.sequence };
+        self.at = At::Position { life, sequence };
         self.left = None;
     }
 }

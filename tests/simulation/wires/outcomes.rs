@@ -92,6 +92,11 @@ pub(crate) fn refused(status: u16, body: &[u8]) -> String {
     problem.detail
 }
 
+/// Whether a message that was refused with this is in no log, and will be in none (docs/protocol.md 5.5).
+pub(crate) fn is_final(detail: &str) -> bool {
+    !detail.contains("nobody knows") && !detail.contains("The message is published")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use super::{NORMAL_CLOSURE, Socket, Talker};
 use crate::clients::{Hands, Leaving};
 use crate::topics::number_of_topic;
 use crate::wires::Told;
+use crate::wires::outcomes::is_final;
 use crate::wires::websocket::{client, retry_ms};
 
 /// Memory is used up (docs/protocol.md 11.7).
@@ -128,7 +129,7 @@ impl Talker {
         match (asked, status) {
             (Asked::Publish(id), Some(413 | 503)) => {
                 // docs/protocol.md 5.5: of one kind of 503 nobody knows.
-                let is_known = !detail.contains("nobody knows");
+                let is_known = is_final(detail);
                 hands.judge.refuse(id, is_known);
                 if !is_known && hands.judge.draft_of(id).2.is_some() {
                     self.again.push_back(id);
