@@ -394,6 +394,11 @@ impl Log {
         epoch == self.epoch || self.past().is_some_and(|past| past.knows(epoch))
     }
 
+    /// The first message behind an epoch that this log was in before the present one.
+    pub fn end_of(&self, epoch: Epoch) -> Option<u64> {
+        self.past().and_then(|past| past.end_of(epoch))
+    }
+
     /// Where one goes on who was going to receive `next` in an epoch of this log that it counts as `life`: there, or
     /// earlier, if what it has received since a fork is not the log's. `None`: nobody knows.
     pub fn good_until(&self, life: u32, next: u64) -> Option<u64> {

@@ -79,10 +79,14 @@ impl Past {
         self.terms.iter().any(|term| term.epoch == epoch)
     }
 
+    /// The first message behind an epoch that has ended.
+    pub(super) fn end_of(&self, epoch: Epoch) -> Option<u64> {
+        self.terms.iter().rev().find(|term| term.epoch == epoch).map(|term| term.end)
+    }
+
     /// Whether a reader may be at this position of an epoch that has ended.
     pub(super) fn covers(&self, position: Position) -> bool {
-        let mut terms = self.terms.iter().rev();
-        terms.find(|term| term.epoch == position.epoch).is_some_and(|it| position.sequence < it.end)
+        self.end_of(position.epoch).is_some_and(|end| position.sequence < end)
     }
 
     /// The epoch of a message, in a log that is in the epoch `present`.
