@@ -69,8 +69,8 @@ pub struct Counters {
     pub longest_turn: Peak,
     /// The most parcels that one turn found in the mailbox, of late.
     pub fullest_mailbox: Peak,
-    /// Holes between messages that another server was to send, filled by asking it for them.
-    pub holes_filled: u64,
+    /// Times that a message was missing in what the backplane said, and was looked for.
+    pub holes: u64,
     /// Panics of the worker, after each of which it began anew.
     pub restarts: u64,
     /// Gauge: subscriptions open, by [`Wire`].
@@ -256,7 +256,7 @@ impl Counters {
         self.turns.add(&other.turns);
         self.fan_outs.add(&other.fan_outs);
         self.deliveries.add(&other.deliveries);
-        self.holes_filled += other.holes_filled;
+        self.holes += other.holes;
         self.restarts += other.restarts;
         self.body_bytes += other.body_bytes;
         self.outbox_bytes += other.outbox_bytes;

@@ -35,7 +35,7 @@ impl Readiness {
             Self::Degraded { since, why } => {
                 let seconds = now.since(*since) / 1_000;
                 let why = if is_operator { format!(": {why}") } else { String::new() };
-                format!("ready\ndegraded: Redis has been away for {seconds} s{why}\n")
+                format!("ready\ndegraded: without Redis for {seconds} s{why}\n")
             }
         }
     }
@@ -50,9 +50,9 @@ mod tests {
         let since = Instant::from_ms(1_000);
         let degraded = Readiness::Degraded { since, why: "10.0.0.7:6379: refused".to_owned() };
         let now = Instant::from_ms(13_999);
-        let told = "ready\ndegraded: Redis has been away for 12 s: 10.0.0.7:6379: refused\n";
+        let told = "ready\ndegraded: without Redis for 12 s: 10.0.0.7:6379: refused\n";
         assert_eq!(degraded.text(now, true), told);
-        assert_eq!(degraded.text(now, false), "ready\ndegraded: Redis has been away for 12 s\n");
+        assert_eq!(degraded.text(now, false), "ready\ndegraded: without Redis for 12 s\n");
         assert_eq!(Readiness::Ready.text(now, true), "ready\n");
     }
 }

@@ -1,5 +1,6 @@
 //! Several hubs in one thread, with an invented clock and mail that is late, against naive models.
 
+mod backed;
 mod lagging;
 mod rules;
 

@@ -153,8 +153,28 @@ impl Log {
             self.first_seq = 1;
         }
         (self.epoch, self.life) = (history.epoch, history.life);
+        // Of what came before, nobody knows any more which epoch it was in.
+        let oldest = history.past.first().map_or(1, |oldest| oldest.first);
         if !history.past.is_empty() || self.retained.is_some() {
             self.retained.get_or_insert_default().past = history.past;
+        }
+        self.forget_before(oldest);
+    }
+
+    /// Forgets the messages before `sequence`. Those that come next may be older: they are skipped.
+    fn forget_before(&mut self, sequence: u64) {
+        if sequence > self.next_seq() {
+            return self.skip_to(sequence);
+        }
+        if let Some(retained) = &mut self.retained {
+            while self.first_seq < sequence
+                && let Some(oldest) = retained.entries.pop_front()
+            {
+                retained.bytes -= oldest.message.cost_bytes();
+                retained.encoded_bytes -= oldest.encoded_bytes();
+                self.first_seq += 1;
+            }
+            retained.runs.trim(self.first_seq);
         }
         self.shrink();
     }
@@ -359,7 +379,8 @@ impl Log {
 
     /// Whether a reader may be there: nothing that it says it has received is ahead of the log, or behind a fork of it.
     pub fn covers(&self, position: Position) -> bool {
-        self.reach().covers(position) || History::past_covers(self.past(), position)
+        position.sequence < self.next_seq()
+            && (position.epoch == self.epoch || History::past_covers(self.past(), position))
     }
 
     /// Whether this is the log's epoch, or one that it was in.

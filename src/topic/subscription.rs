@@ -57,7 +57,10 @@ impl Edge {
         }
         match topics.answer(self.topic, self.question) {
             None => true,
-            Some(there) => there.epoch != here.epoch || there.covers(position),
+            Some(there) => {
+                there.epoch != here.epoch
+                    || (here.next_seq..there.next_seq).contains(&position.sequence)
+            }
         }
     }
 

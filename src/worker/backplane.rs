@@ -10,6 +10,7 @@ use crate::connection::Readiness;
 use crate::limits::BACKPLANE_STEPS_PER_TICK;
 use crate::outbound::{self, Redis, Status};
 use crate::time::{Instant, Now};
+use crate::topic::Report;
 
 /// What `/readyz` says may be so old.
 const READINESS_MS: u64 = 100;
@@ -93,6 +94,9 @@ impl Worker {
             if let Some(request) = self.hub.poll_request() {
                 redis.handle_request(self.now, request);
             } else if let Some(report) = redis.poll_report() {
+                if matches!(report, Report::Reachable(_)) {
+                    self.backplane.look_at = self.now.instant;
+                }
                 self.hub.handle_report(self.now, report);
             } else if self.hub.has_answers() || self.hub.has_room_again() {
                 // It may make room for what a connection wants published.

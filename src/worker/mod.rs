@@ -157,7 +157,7 @@ impl Worker {
         let now = self.now.instant;
         self.counters.note_turn(now, turn);
         self.counters.published_bytes += self.hub.take_appended_bytes();
-        self.counters.holes_filled += self.hub.take_holes();
+        self.counters.holes += self.hub.take_holes();
         while let Some(walked) = self.hub.poll_walked() {
             self.counters.note_walk(now, turn.us, walked);
         }

@@ -25,6 +25,7 @@ mod origins;
 mod polls;
 mod process;
 mod rates;
+mod redis;
 mod refusal;
 mod request_line;
 mod restart;

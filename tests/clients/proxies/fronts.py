@@ -276,6 +276,39 @@ DOCUMENTED = [Nginx, Haproxy, Caddy]
 ALL = [BareNginx, BareHaproxy, *DOCUMENTED, Node, HttpProxy]
 
 
+class NginxCluster(Nginx):
+    """Before several servers: `target` is a list of ports."""
+
+    name = "nginx-cluster"
+
+    def site(self):
+        changes = {
+            f"server 10.0.0.1{number}:8080": f"server 127.0.0.1:{port}"
+            for number, port in enumerate(self.target, 1)
+        }
+        changes["listen 80;"] = f"listen 127.0.0.1:{self.port};"
+        return replaced((DEPLOY / "nginx-cluster.conf").read_text(), changes)
+
+
+class HaproxyCluster(Front):
+    """The same with HAProxy."""
+
+    name = "haproxy-cluster"
+
+    def command(self):
+        changes = {
+            f"server tidings{number} 10.0.0.1{number}:8080": f"server t{number} 127.0.0.1:{port}"
+            for number, port in enumerate(self.target, 1)
+        }
+        changes["bind :80"] = f"bind 127.0.0.1:{self.port}"
+        config = self.folder / "haproxy.cfg"
+        config.write_text(replaced((DEPLOY / "haproxy-cluster.cfg").read_text(), changes))
+        return [self.program("haproxy"), "-db", "-f", config]
+
+
+CLUSTERS = [NginxCluster, HaproxyCluster]
+
+
 class Relay:
     """Forwards TCP to `target` and keeps what passed: between a proxy and tidings."""
 
