@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -42,6 +42,13 @@ pub(crate) struct Peer {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+}
+
+impl Shared {
+    /// A test that fails while it looks fails once, and not in every thread.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub(crate) struct State {
@@ -125,7 +132,7 @@ impl Peer {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { continue };
                 let number = {
-                    let mut state = shared.state.lock().unwrap();
+                    let mut state = shared.lock();
                     if state.is_over {
                         return;
                     }
@@ -140,7 +147,7 @@ impl Peer {
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || {
                     serve(&shared, number, stream);
-                    shared.state.lock().unwrap().connections.remove(&number);
+                    shared.lock().connections.remove(&number);
                 });
             }
         });
@@ -152,7 +159,7 @@ impl Peer {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap()
+        self.shared.lock()
     }
 
     /// Waits until this is so of it.
@@ -166,6 +173,7 @@ impl Peer {
             let moment = Duration::from_millis(10);
             state = self.shared.changed.wait_timeout(state, moment).unwrap().0;
         }
+        drop(state);
         panic!("never: {what}");
     }
 
@@ -343,7 +351,7 @@ impl Topic {
 fn serve(shared: &Shared, number: usize, mut stream: TcpStream) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while let Some(words) = read_command(&mut reader) {
-        let mut state = shared.state.lock().unwrap();
+        let mut state = shared.lock();
         state.said.push((number, words.clone()));
         let deed = (state.manner)(number, &words);
         let answer = match deed {
