@@ -86,7 +86,7 @@ impl View<'_> {
         (self.now.numbers.sum(family) - before.numbers.sum(family)).max(0.0) / seconds
     }
 
-    fn groups(&self) -> [Vec<Item>; 4] {
+    fn groups(&self) -> Vec<Vec<Item>> {
         let numbers = &self.now.numbers;
         let per_second = |family: &str| format!("{}/s", count(self.rate(family)));
         let bytes_per_second = |family: &str| format!("{}/s", bytes(self.rate(family)));
@@ -116,7 +116,32 @@ impl View<'_> {
             item("topics", count(numbers.sum("tidings_topics"))),
             item("behind", count(numbers.sum("tidings_lagging_subscriptions"))),
         ];
-        [connections, messages, traffic, self.machine(numbers)]
+        let mut groups = vec![connections, messages, traffic, self.machine(numbers)];
+        groups.extend(self.redis(numbers));
+        groups
+    }
+
+    /// What carries the topics between servers, if anything does.
+    fn redis(&self, numbers: &Numbers) -> Option<Vec<Item>> {
+        let is_up = numbers.each("tidings_redis_up").next()?.1 > 0.0;
+        let away = seconds(numbers.sum("tidings_redis_away_seconds"));
+        let per_second = |family: &str| format!("{}/s", count(self.rate(family)));
+        let (lost, holes) = ("tidings_redis_connections_lost_total", "tidings_redis_holes_total");
+        let mut items = vec![
+            item_if("redis", if is_up { "up".to_owned() } else { format!("away {away}") }, !is_up),
+            item("connections", count(numbers.sum("tidings_redis_connections"))),
+            item("publishes", per_second("tidings_redis_publishes_total")),
+            item("in flight", count(numbers.sum("tidings_redis_in_flight"))),
+            item("heard", per_second("tidings_redis_messages_heard_total")),
+            item("channels", count(numbers.sum("tidings_redis_channels"))),
+        ];
+        for (name, family) in [("connections lost", lost), ("holes", holes)] {
+            let rate = self.rate(family);
+            if rate > 0.0 {
+                items.push(item_if(name, format!("{}/s", count(rate)), true));
+            }
+        }
+        Some(items)
     }
 
     fn machine(&self, numbers: &Numbers) -> Vec<Item> {

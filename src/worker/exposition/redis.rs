@@ -45,8 +45,8 @@ pub(super) fn numbers(text: &mut Text, counters: &Counters, workers: &[Numbers])
     text.gauge("tidings_redis_channels", help, sum(|it| it.channels as u64));
     let help = "Messages that Redis sent over channels.";
     text.counter("tidings_redis_messages_heard_total", help, sum(|it| it.counters.heard));
-    let help = "Holes between messages heard that were filled by reading the topic.";
-    text.counter("tidings_redis_holes_filled_total", help, counters.holes_filled);
+    let help = "Times that a message was missing in what was heard, and was looked for.";
+    text.counter("tidings_redis_holes_total", help, counters.holes);
     let help = "Bytes received from Redis.";
     text.counter("tidings_redis_bytes_read_total", help, sum(|it| it.counters.bytes_in));
     let help = "Bytes sent to Redis.";
