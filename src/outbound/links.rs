@@ -6,7 +6,6 @@ use crate::time::Instant;
 use crate::topic::{Refusal, Report};
 
 use super::greeting::{ask_hello, ask_identity, ask_life};
-use super::job::Job;
 use super::link::{Owed, Phase, Role, Stage, Then, Wire};
 use super::node::{Node, Probe};
 use super::trouble::Kind;
@@ -198,9 +197,9 @@ impl Redis {
         let ready = link.wire().and_then(|wire| wire.ready_since);
         let until = link.backoff.after_failure(now, ready, kind.is_lasting(), &mut self.random);
         let stage = std::mem::replace(&mut link.stage, Stage::Resting(until));
-        let owed = match stage {
-            Stage::Open(wire) => wire.owed,
-            _ => std::collections::VecDeque::new(),
+        let wire = match stage {
+            Stage::Open(wire) => Some(wire),
+            _ => None,
         };
         match role {
             Role::Subscriptions => {
@@ -220,11 +219,9 @@ impl Redis {
                 for (number, _) in unconfirmed {
                     self.end(Report::Done { number, outcome: Err(Refusal::TooFewReplicas) });
                 }
-                let jobs = owed.into_iter().filter_map(|owed| match owed {
-                    Owed::Job(job) => Some(*job),
-                    _ => None,
-                });
-                jobs.for_each(|job| self.put_back_doubtful(now, number, job));
+                if let Some(wire) = wire {
+                    self.put_back_owed(now, number, *wire);
+                }
                 self.replace_node(now, number, until);
             }
         }
@@ -232,15 +229,19 @@ impl Redis {
         self.lose_patience(now);
     }
 
-    /// Nobody knows what has become of this request.
-    fn put_back_doubtful(&mut self, now: Instant, number: u16, mut job: Job) {
-        job.is_doubtful |= !job.is_read();
-        job.is_asking = false;
-        if job.is_repeatable() {
-            self.counters.retried += 1;
-            self.hold_back(now, number, job);
-        } else {
-            self.end(job.refuse());
+    /// Of what was asked on a connection that is lost nobody knows what has become, if it was sent.
+    fn put_back_owed(&mut self, now: Instant, number: u16, mut wire: Wire) {
+        for owed in std::mem::take(&mut wire.owed) {
+            let Owed::Job(mut job) = owed else { continue };
+            let was_sent = wire.has_sent(&job);
+            job.is_doubtful |= was_sent && !job.is_read();
+            job.is_asking = false;
+            if was_sent && !job.is_repeatable() {
+                self.end(job.refuse());
+            } else {
+                self.counters.retried += u64::from(was_sent);
+                self.hold_back(now, number, *job);
+            }
         }
     }
 

@@ -26,6 +26,7 @@ impl Redis {
             slot: 0,
             attempts: 0,
             is_doubtful: false,
+            begins: 0,
             is_asking: false,
         };
         self.next_order += 1;

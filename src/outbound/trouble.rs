@@ -80,7 +80,8 @@ impl Kind {
             b"NOREPLICAS" => Self::NoReplicas,
             b"WRONGTYPE" => Self::WrongType,
             b"CLUSTERDOWN" | b"MOVED" | b"ASK" | b"TRYAGAIN" | b"CROSSSLOT" => Self::ClusterDown,
-            b"ERR" if has("unknown command") && has("HELLO") => Self::Old,
+            // `HELLO`, and in a cluster `SSUBSCRIBE`.
+            b"ERR" if has("unknown command") => Self::Old,
             b"ERR" if has("AUTH") => Self::Password,
             b"ERR" if has("max number of clients") => Self::Full,
             b"ERR" if has("DB index") || has("SELECT is not allowed") => Self::Database,
@@ -123,7 +124,7 @@ impl Kind {
             Self::Tls => "it wants TLS, which is not there yet: use a port without, or stunnel",
             Self::Password => "correct the user and the password of --redis",
             Self::Denied => "give the user what docs/clustering.md lists, with ACL SETUSER",
-            Self::Old => "tidings needs Redis 6 or later",
+            Self::Old => "tidings needs Redis 6 or later, in a cluster 7, with no command renamed",
             Self::Sentinel => "this is a sentinel: write redis-sentinel://HOST/SERVICE",
             Self::Database => "correct the database in --redis; a cluster has only 0",
             Self::Protected => "let Redis take connections from here: bind, requirepass",

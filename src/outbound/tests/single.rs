@@ -63,6 +63,21 @@ fn what_was_under_way_when_a_connection_is_lost_is_repeated_or_in_doubt() {
 }
 
 #[test]
+fn what_was_written_and_not_sent_is_in_no_doubt() {
+    let mut world = patient();
+    world.pass(100);
+    let commands = world.open()[0];
+    world.publish(1, "a", None);
+    let now = world.clock();
+    world.redis.handle_written(now, commands, 0);
+    world.redis.handle_closed(now, commands, "reset".into());
+    assert_eq!(world.done(1), None);
+    world.pass(200);
+    world.reply(FIRST);
+    assert_eq!(world.done(1), Some(Ok(1)));
+}
+
+#[test]
 fn without_a_wait_a_publish_is_refused_as_long_as_redis_is_away() {
     let mut world = world();
     world.manner.refuses.push(1);
