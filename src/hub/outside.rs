@@ -46,6 +46,8 @@ struct Pending {
     topic: TopicName,
     /// `None`: it is a deletion.
     message: Option<Arc<Message>>,
+    /// Whether what is sequenced may be an earlier publish with the same key, and another message.
+    is_keyed: bool,
 }
 
 impl Outside {
@@ -208,6 +210,7 @@ impl Hub {
             ticket,
             topic: topic.clone(),
             message: Some(Arc::clone(&message)),
+            is_keyed: key.is_some(),
         };
         let number = outside.add(pending);
         let key = key.cloned();
@@ -228,7 +231,8 @@ impl Hub {
             return Publishing::Busy;
         }
         let topic = topic.clone();
-        let pending = Pending { worker: from, ticket, topic: topic.clone(), message: None };
+        let pending =
+            Pending { worker: from, ticket, topic: topic.clone(), message: None, is_keyed: false };
         let number = outside.add(pending);
         outside.requests.push_back(Request::Delete { number, topic });
         Publishing::Pending
@@ -239,7 +243,8 @@ impl Hub {
         let Some(outside) = &mut self.outside else { return };
         let Some(pending) = outside.pending.try_remove(number as usize) else { return };
         outside.pending_bytes -= pending.cost_bytes();
-        let Pending { worker, ticket, topic, message } = pending;
+        let Pending { worker, ticket, topic, message, is_keyed } = pending;
+        let message = message.filter(|_| !is_keyed);
         let publishing = match outcome {
             Ok(position) => match self.hear_own(now, &topic, position, message) {
                 Some(slot) => self.acknowledge(now, slot, worker, ticket, position),

@@ -398,13 +398,16 @@ impl Hub {
         let key = self.key(slot);
         let topic = &mut self.topics[slot as usize];
         let Role::Owner(owned) = &mut topic.role else { return };
-        if owned.backed().is_some_and(|backed| !backed.is_filled()) {
-            return;
-        }
+        let is_filled = owned.backed().is_none_or(Backed::is_filled);
         let Some(follower) = owned.followers_mut().find(|follower| follower.worker == worker)
         else {
             return;
         };
+        if !is_filled {
+            // It has come out of the backlog, if it was there: it is supplied when the log has been read.
+            follower.waiting = false;
+            return;
+        }
         let replica = follower.replica;
         let first_seq = topic.log.first_seq();
         if planted(Fault::ForgetsReset) {

@@ -241,8 +241,9 @@ impl Redis {
         }
         let shown = String::from_utf8_lossy(text);
         self.troubles.begin(now, place_of(&job), kind, &shown);
-        // A script that stops half way leaves what it has written.
-        job.is_doubtful |= kind == Kind::Other && !job.is_read();
+        // A script that stops half way leaves what it has written. NOPERM comes before that.
+        let is_half_done = matches!(kind, Kind::Other | Kind::Denied) && word != b"NOPERM";
+        job.is_doubtful |= is_half_done && !job.is_read();
         self.end(job.refuse());
     }
 

@@ -13,8 +13,9 @@ use super::link::{Link, Owed, Role, Stage, Then, Wire};
 use super::trouble::{Kind, Place};
 use super::{Redis, Whose};
 
-/// Milliseconds between two questions while all is well, about.
-const ASK_MS: u64 = 10_000;
+/// Milliseconds between two questions while all is well, about. What is published meanwhile to a primary that was left
+/// behind is lost, and who listens to it hears nothing.
+const ASK_MS: u64 = 4_000;
 
 /// The search for the primary.
 #[derive(Debug)]

@@ -2,6 +2,9 @@
 --
 -- ARGV[5] the channel; ARGV[6] PUBLISH or SPUBLISH. Returns "<epoch> 0", or null if there is no such topic.
 
+if redis.acl_check_cmd and not redis.acl_check_cmd(ARGV[6], ARGV[5], '') then
+  return redis.error_reply('NOPERM this user may not publish to the channel ' .. ARGV[5])
+end
 if new and call('EXISTS', STATE) == 0 then
   return false
 end

@@ -12,6 +12,10 @@ if KEYS[3] then
     return before
   end
 end
+-- Asked before anything is written. (Redis 6 cannot say: there a script that is refused has written what it has written.)
+if redis.acl_check_cmd and not redis.acl_check_cmd(ARGV[10], ARGV[9], '') then
+  return redis.error_reply('NOPERM this user may not publish to the channel ' .. ARGV[9])
+end
 if new then
   call('DEL', LOG)
 end

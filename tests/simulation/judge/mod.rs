@@ -25,7 +25,7 @@ use crate::topics::{TOPICS_MAX, name, number_of_topic};
 use crate::wires::Payload;
 use crate::wires::poll::Polled;
 
-pub(crate) use self::shadow::{Deletion, PublishId};
+pub(crate) use self::shadow::{Deletion, PublishId, number_of};
 
 /// Where a subscription begins.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -628,7 +628,7 @@ impl Shadow {
 }
 
 /// The number that every payload has in it: digits behind a `#`.
-pub(super) fn number_of(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn number_of(bytes: &[u8]) -> Option<usize> {
     let at = bytes.iter().position(|&byte| byte == b'#')? + 1;
     let digits = bytes[at..].split(|byte| !byte.is_ascii_digit()).next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()

@@ -77,9 +77,13 @@ impl Shadow {
         let Some(ledger) = &self.ledger else { return };
         let (ledger, name) = (ledger.borrow(), name(topic));
         let common = left.and_then(|left| ledger.common(name, left, place));
+        let leads_on = |later| left.is_some_and(|left| ledger.leads(name, left, later));
+        let is_there = leads_on(place) || ledger.head(name).is_some_and(leads_on);
         assert!(
-            left.is_none() || common != left,
-            "{what} is told that what it has of topic {topic} is lost, but {left:?} leads to {place:?}"
+            !is_there,
+            "{what} is told that what it has of topic {topic} is lost, but {left:?} leads to {place:?}, or to \
+             what Redis has: {:?}",
+            ledger.head(name)
         );
         if let Some(common) = common {
             assert!(

@@ -306,7 +306,10 @@ impl Track {
         assert!(!position.is_nowhere(), "{what}: a gap of topic {topic} ends nowhere");
         let (life, sequence) = shadow.stand(topic, position);
         if shadow.is_shared() {
-            shadow.check_landing(topic, self.left, (life, sequence), what);
+            // Who asked for what is new, and was never told where that begins, may be anywhere.
+            if self.left.is_some() || !matches!(self.start, Start::Latest | Start::Last(_)) {
+                shadow.check_landing(topic, self.left, (life, sequence), what);
+            }
         } else {
             let left = self.left.map(|(left, _)| left);
             assert!(

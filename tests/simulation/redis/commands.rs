@@ -47,7 +47,7 @@ impl Redis {
             "PING" if listens => vec![Value::Push(vec![Value::bulk("pong"), Value::bulk("")])],
             "PING" => vec![Value::Simple("PONG")],
             "SCRIPT" => vec![self.load(words)],
-            "EVAL" | "EVALSHA" => vec![self.evaluate(net, name == "EVAL", words)],
+            "EVAL" | "EVALSHA" => vec![self.evaluate(net, pipe, name == "EVAL", words)],
             "WAIT" => vec![Value::Number(i64::from(self.times.alone_ms <= self.now_ms))],
             _ => panic!("nobody simulates {name}"),
         }
@@ -155,7 +155,7 @@ impl Redis {
         name
     }
 
-    fn evaluate(&mut self, net: &mut Net, has_text: bool, words: &[Vec<u8>]) -> Value {
+    fn evaluate(&mut self, net: &mut Net, pipe: usize, has_text: bool, words: &[Vec<u8>]) -> Value {
         let name = match has_text {
             true => self.remember(&words[0]),
             false => String::from_utf8_lossy(&words[0]).into_owned(),
@@ -189,7 +189,10 @@ impl Redis {
         for (channel, text) in published {
             self.publish(net, &channel, &text);
         }
-        self.notes.push(format!("{script:?} of {:?} {}", call.name(), short(&answer)));
+        let from = net.pipes[pipe].key.map_or(0, |(worker, _)| worker);
+        let what = call.publish().map_or_else(String::new, |number| format!(" publish {number}"));
+        let (topic, answer_text) = (call.name(), short(&answer));
+        self.notes.push(format!("{script:?} of {topic:?}{what} for worker {from} {answer_text}"));
         answer
     }
 }

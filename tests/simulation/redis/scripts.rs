@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::resp::Value;
 use super::store::{Item, State, Store, Topic};
 use crate::judge::ledger::Shared;
+use crate::judge::number_of;
 use crate::topics::name_of_encoded;
 
 /// Sequences end here.
@@ -77,6 +78,11 @@ impl<'a> Call<'a> {
     /// Which topic.
     pub(super) fn name(&self) -> &str {
         &self.topic
+    }
+
+    /// Which publish, if it is one.
+    pub(super) fn publish(&self) -> Option<usize> {
+        self.words.get(10).and_then(|_| number_of(payload_of(&self.words[4])))
     }
 
     fn text(&self, number: usize) -> &str {
