@@ -68,7 +68,7 @@ impl Backplane {
         self.asked[place] = now;
     }
 
-    /// Redis has something to say. Returns for how many milliseconds it was waited for, if it is what came of a publish.
+    /// Redis has something to say. Returns how many milliseconds it was waited for, if it is what came of a publish.
     fn note_report(&mut self, now: Instant, report: &Report) -> Option<u64> {
         match report {
             Report::Done { number, .. } => {

@@ -2,7 +2,7 @@
 //!
 //! They are none of the connections that are served: nothing counts them, and a drain does not wait for them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,6 +31,10 @@ pub(super) struct Outbound<S> {
     turned: BTreeMap<Endpoint, usize>,
     /// More was to be dialled than one tick does.
     has_dials: bool,
+    /// The last one that was dialled: numbers only grow.
+    newest: Option<OutboundId>,
+    /// Those that are not wanted any more and were not dialled yet.
+    unwanted: BTreeSet<OutboundId>,
 }
 
 struct Dialled<S> {
@@ -65,6 +69,8 @@ impl<S> Outbound<S> {
             resolver: None,
             turned: BTreeMap::new(),
             has_dials: false,
+            newest: None,
+            unwanted: BTreeSet::new(),
         }
     }
 
@@ -77,6 +83,9 @@ impl<S> Outbound<S> {
     pub(super) fn clear(&mut self) {
         self.to_read.clear();
         self.to_write.clear();
+        self.unwanted.clear();
+        // Its successor counts from the beginning.
+        self.newest = None;
         discard(std::mem::take(&mut self.dialled));
     }
 }
@@ -151,6 +160,10 @@ impl<S: System> EventLoop<S> {
     }
 
     fn dial(&mut self, id: OutboundId, endpoint: Endpoint) {
+        self.outbound.newest = Some(id);
+        if self.outbound.unwanted.remove(&id) {
+            return;
+        }
         let address = endpoint.host.parse::<IpAddr>();
         let (stage, queued) = (Stage::LookingUp, false);
         let dialled =
@@ -299,7 +312,12 @@ impl<S: System> EventLoop<S> {
     /// Closes what the worker wants closed.
     fn hang_up(&mut self) {
         while let Some(id) = self.worker.redis().and_then(|(_, redis)| redis.poll_hang_up()) {
-            let Some(dialled) = self.outbound.dialled.remove(&id) else { continue };
+            let Some(dialled) = self.outbound.dialled.remove(&id) else {
+                if self.outbound.newest.is_none_or(|newest| id > newest) {
+                    self.outbound.unwanted.insert(id);
+                }
+                continue;
+            };
             if let Stage::Connecting { others, .. } = dialled.stage
                 && !others.is_empty()
             {
