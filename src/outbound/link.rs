@@ -250,6 +250,11 @@ impl Link {
         self.wire().is_some_and(is_up)
     }
 
+    /// Whether requests are worth waiting: it is of use, or nobody has tried yet.
+    pub(super) fn is_promising(&self) -> bool {
+        self.is_up() || self.backoff.is_fresh()
+    }
+
     /// Whether requests may be sent.
     pub(super) fn is_ready(&self) -> bool {
         self.wire().is_some_and(|wire| wire.phase == Phase::Ready)

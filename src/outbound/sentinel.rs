@@ -116,7 +116,9 @@ impl Redis {
             {
                 // The same one once more, with a password.
                 finder.says_who = true;
-                self.next_seed = self.next_seed.wrapping_sub(1);
+                finder.link.stage = Stage::Resting(now);
+                self.let_go(id);
+                return;
             }
             return self.hang_up(now, id, kind, &shown);
         }
@@ -133,8 +135,7 @@ impl Redis {
 
     fn note_primary(&mut self, now: Instant, id: OutboundId, primary: Endpoint) {
         let again = now + self.jitter(ASK_MS);
-        self.connections.remove(&id);
-        self.hang_ups.push_back(id);
+        self.let_go(id);
         let Some(finder) = &mut self.finder else { return };
         finder.link = Link::new(again);
         if let Some(asked) = &finder.asked {

@@ -225,6 +225,11 @@ impl Troubles {
         self.present.remove(place);
     }
 
+    /// Of all connections for commands only this one is of concern.
+    pub(super) fn forget_other_servers(&mut self, place: &Place) {
+        self.present.retain(|other, _| !matches!(other, Place::Commands(_)) || other == place);
+    }
+
     /// The first that is wrong, in one line.
     pub(super) fn first(&self) -> Option<&str> {
         self.present.values().next().map(|trouble| trouble.line.as_str())

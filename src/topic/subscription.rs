@@ -76,9 +76,8 @@ impl Edge {
             (Start::After(_), Some(position)) if log.covers(position) => position.sequence + 1,
             (Start::After(_) | Start::Unknown, position) => {
                 // Who has received more of an epoch than it came to goes on where it ended.
-                let ended = position.and_then(|it| Some((log.past_life(it.epoch)?, it.sequence)));
-                self.life = ended.map_or(NO_LIFE, |(life, _)| life);
-                ended.map_or(1, |(_, sequence)| sequence.saturating_add(1))
+                self.life = NO_LIFE;
+                position.and_then(|position| log.end_of(position.epoch)).unwrap_or(1)
             }
         };
     }
@@ -103,7 +102,10 @@ impl Edge {
             Due::Nothing => (),
             Due::Message(_) => self.next += 1,
             Due::Gap(_) => {
-                let good_until = log.good_until(self.life, self.next).unwrap_or_default();
+                let good_until = match self.life {
+                    NO_LIFE => self.next.min(log.next_seq()),
+                    life => log.good_until(life, self.next).unwrap_or_default(),
+                };
                 self.next = good_until.max(log.first_seq());
             }
         }

@@ -4,6 +4,7 @@
 
 mod event_source;
 mod http;
+pub mod redis_peer;
 mod stream;
 mod websocket;
 
