@@ -24,7 +24,7 @@ const FAR: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
 /// No packet is as small as what this lets pass.
 const HOLE: [&str; 6] = ["rate", "8bit", "burst", "10b", "limit", "10b"];
 /// Less than the load wants at once: the rest is dropped.
-const NARROW: [&str; 6] = ["rate", "1mbit", "burst", "2k", "limit", "3k"];
+const NARROW: [&str; 6] = ["rate", "1mbit", "burst", "1600b", "limit", "1600b"];
 
 fn run(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).status();
@@ -118,9 +118,9 @@ fn inside() {
         limit(end, &redis, Some(NARROW));
         load.run_for(Duration::from_secs(3));
         let lost = dropped(end, &redis);
-        assert!(lost > 10, "{end:?}: {lost} packets were lost");
+        assert!(lost > 0, "{end:?}: {lost} packets were lost");
         limit(end, &redis, None);
-        load.mark(&format!("{end:?}: a cable that loses packets"));
+        load.mark(&format!("{end:?}: a cable that lost {lost} packets"));
         // Shorter than a silent connection is kept, and longer.
         for seconds in [2, 8] {
             limit(end, &redis, Some(HOLE));
