@@ -66,10 +66,13 @@ impl Ownership {
         Self { begun_s, ..Self::default() }
     }
 
-    /// Whether other workers follow the topic, or want to.
+    /// Whether other workers follow the topic, or want to, or a publish waits for it to be heard.
     pub(super) fn has_followers(&self) -> bool {
         self.following.as_ref().is_some_and(|following| {
-            let is_wanted = following.backed.as_ref().is_some_and(Backed::has_applicants);
+            let is_wanted = following
+                .backed
+                .as_ref()
+                .is_some_and(|backed| backed.has_applicants() || !following.unanswered.is_empty());
             !following.followers.is_empty() || is_wanted
         })
     }
