@@ -38,7 +38,7 @@ fn a_primary_that_was_left_behind_is_left() {
     let mut world = world(None);
     world.reply(&primary(1));
     assert!(world.redis.status().reachable);
-    world.pass(13_000);
+    world.pass(6_500);
     world.reply(&primary(2));
     world.pass(500);
     world.reply(&primary(2));

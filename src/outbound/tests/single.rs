@@ -37,9 +37,13 @@ fn requests_of_a_moment_are_one_write_and_are_answered_in_order() {
     assert_eq!((world.done(1), world.done(2)), (Some(Ok(1)), Some(Ok(2))));
     assert_eq!((world.done(3), world.done(4)), (Some(Err(Refusal::RedisAway)), None));
     assert!(world.trouble().contains("maxmemory"), "{}", world.trouble());
+    world.pass(2_500);
+    world.say(id, SECOND);
+    assert!(world.trouble().contains("maxmemory"), "one that is answered is no proof");
+    world.pass(2_600);
     world.say(id, SECOND);
     assert_eq!(world.trouble(), "", "it is over");
-    assert_eq!(world.redis.status().in_flight, 96);
+    assert_eq!(world.redis.status().in_flight, 95);
 }
 
 #[test]
