@@ -22,7 +22,14 @@ fn a_small_load_on_one_server_is_delivered_to_everybody() {
 #[test]
 fn logs_that_are_short_make_gaps_and_no_mistakes() {
     let group = Group::start(1, &["--log-messages", "10"]);
-    let size = Size { topics: 2, publishers: 4, rate: 1_000.0, each: 3, logs_are_long: false };
+    let size = Size {
+        topics: 2,
+        publishers: 4,
+        rate: 1_000.0,
+        each: 3,
+        logs_are_long: false,
+        ..Size::USUAL
+    };
     let load = Load::start(group.addresses(), size);
     load.run_for(Duration::from_secs(2));
     let figures = load.finish(Rules::TRIMMED);
@@ -32,7 +39,14 @@ fn logs_that_are_short_make_gaps_and_no_mistakes() {
 #[test]
 fn servers_that_share_nothing_are_found_out() {
     let group = Group::start(2, &[]);
-    let size = Size { topics: 2, publishers: 2, rate: 200.0, each: 3, logs_are_long: false };
+    let size = Size {
+        topics: 2,
+        publishers: 2,
+        rate: 200.0,
+        each: 3,
+        logs_are_long: false,
+        ..Size::USUAL
+    };
     let load = Load::start(group.addresses(), size);
     load.run_for(Duration::from_secs(2));
     let record = load.record();

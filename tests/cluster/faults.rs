@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::audit::{Figures, Rules};
 use crate::folder::until;
+use crate::history::Loss;
 use crate::load::{Load, Size};
 use crate::proxy::Proxy;
 use crate::redis::Redis;
@@ -21,7 +22,8 @@ fn under_load(
 ) -> Figures {
     let mut redis = Redis::start(redis_flags);
     let mut group = Group::at(&redis.url());
-    let mut load = Load::start(group.addresses(), Size::USUAL);
+    let size = if rules.loss == Loss::Nothing { Size::USUAL } else { Size::WITH_LOSSES };
+    let mut load = Load::start(group.addresses(), size);
     faults(&mut group, &mut redis, &mut load);
     let figures = load.finish(rules);
     assert!(figures.acknowledged > 1_000, "{figures:?}");
@@ -263,6 +265,6 @@ fn a_wrong_password_is_said_and_does_not_make_a_tight_loop() {
     refusal.problem(503);
     assert!(refusal.field("Retry-After").is_some());
     admin.ask(&["CONFIG", "SET", "requirepass", "wrong"]).unwrap();
-    until("it comes back", 45 * SECOND, || server.get("/readyz").status == 200);
+    until("it comes back", 45 * SECOND, || server.metric("tidings_redis_up") == 1);
     server.publish("t", "at last");
 }

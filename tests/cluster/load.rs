@@ -28,11 +28,20 @@ pub struct Size {
     pub each: usize,
     /// A message stays for long enough to reach everybody.
     pub logs_are_long: bool,
+    /// Redis may lose messages.
+    pub may_lose: bool,
 }
 
 impl Size {
-    pub const USUAL: Self =
-        Self { topics: 4, publishers: 16, rate: 2_000.0, each: 3, logs_are_long: true };
+    pub const USUAL: Self = Self {
+        topics: 4,
+        publishers: 16,
+        rate: 2_000.0,
+        each: 3,
+        logs_are_long: true,
+        may_lose: false,
+    };
+    pub const WITH_LOSSES: Self = Self { may_lose: true, ..Self::USUAL };
 }
 
 /// A load that runs until it is finished, or dropped.
@@ -52,7 +61,7 @@ pub struct Load {
 
 impl Load {
     pub fn start(servers: Vec<SocketAddr>, size: Size) -> Self {
-        let shared = Arc::new(Shared::new(servers));
+        let shared = Arc::new(Shared::new(servers, size.may_lose));
         let topics: Vec<String> = (0..size.topics).map(|number| format!("tide {number}")).collect();
         let (mut crowd, mut subscribers) = (Vec::new(), Vec::new());
         for (index, wire) in Wire::ALL.into_iter().enumerate() {

@@ -282,6 +282,7 @@ fn a_server_that_starts_before_redis_waits_for_it() {
     assert!(refusal.field("Retry-After").is_some(), "{refusal:?}");
     redis.start_again();
     until("it is ready", PATIENCE, || server.get("/readyz").status == 200);
+    server.await_metric("tidings_redis_up", 1);
     server.publish("t", "now");
     assert_eq!(await_messages(server, "/topics/t", 1), ["now"]);
 }

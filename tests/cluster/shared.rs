@@ -14,6 +14,8 @@ const WRONGS_MAX: usize = 50;
 #[derive(Default)]
 pub struct Shared {
     servers: Mutex<Vec<SocketAddr>>,
+    /// Redis may lose messages, and what is published again then has another id.
+    pub may_lose: bool,
     /// Nobody publishes any more.
     pub is_over: AtomicBool,
     /// Nobody reads any more.
@@ -25,7 +27,7 @@ pub struct Shared {
     pub repeats: AtomicUsize,
     attempted: Mutex<Vec<(String, String)>>,
     acknowledged: Mutex<Vec<Acknowledged>>,
-    ids: Mutex<HashMap<String, Vec<Position>>>,
+    ids: Mutex<HashMap<String, (Position, Instant)>>,
     wrongs: Mutex<Vec<String>>,
     /// How many have received each message that everybody is waited for with.
     reached: Mutex<HashMap<String, Vec<String>>>,
@@ -33,8 +35,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(servers: Vec<SocketAddr>) -> Self {
-        Self { servers: Mutex::new(servers), ..Self::default() }
+    pub fn new(servers: Vec<SocketAddr>, may_lose: bool) -> Self {
+        Self { servers: Mutex::new(servers), may_lose, ..Self::default() }
     }
 
     pub fn server(&self, index: usize) -> SocketAddr {
@@ -56,14 +58,15 @@ impl Shared {
     }
 
     pub fn acknowledge(&self, topic: &str, payload: &str, id: Position) {
-        self.ids.lock().unwrap().entry(payload.to_owned()).or_default().push(id.clone());
+        self.ids.lock().unwrap().insert(payload.to_owned(), (id.clone(), Instant::now()));
         let (topic, payload) = (topic.to_owned(), payload.to_owned());
         self.acknowledged.lock().unwrap().push(Acknowledged { topic, payload, id });
     }
 
-    /// Which message it is, once its publisher knows.
-    pub fn id_of(&self, payload: &str) -> Option<Position> {
-        self.ids.lock().unwrap().get(payload)?.first().cloned()
+    /// Which message it is, if its publisher has known that by then.
+    pub fn id_of(&self, payload: &str, deadline: Instant) -> Option<Position> {
+        let ids = self.ids.lock().unwrap();
+        ids.get(payload).filter(|(_, at)| *at <= deadline).map(|(id, _)| id.clone())
     }
 
     pub fn complain(&self, what: String) {

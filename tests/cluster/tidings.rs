@@ -76,7 +76,8 @@ impl Group {
     /// The same, when all are ready.
     pub fn ready(self) -> Self {
         for server in &self.servers {
-            server.ask_until("a server is ready", || server.get("/readyz").status == 200);
+            // `/readyz` is content with one worker that has reached it.
+            server.await_metric("tidings_redis_up", 1);
         }
         self
     }

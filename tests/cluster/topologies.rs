@@ -18,7 +18,7 @@ const FAILOVER: Duration = Duration::from_secs(20);
 fn a_failover_by_sentinel_loses_at_most_what_the_replica_had_not_heard() {
     let mut sentinels = Sentinels::start();
     let group = Group::at(&sentinels.url());
-    let mut load = Load::start(group.addresses(), Size::USUAL);
+    let mut load = Load::start(group.addresses(), Size::WITH_LOSSES);
     for turn in 0..4 {
         let before = sentinels.primary_port();
         if turn % 2 == 0 {
@@ -91,7 +91,7 @@ fn a_failover_in_a_cluster_that_is_asked_for_loses_nothing() {
 fn a_master_that_is_killed_loses_at_most_what_its_replica_had_not_heard() {
     let mut nodes = Nodes::start();
     let group = Group::at(&nodes.url());
-    let mut load = Load::start(group.addresses(), Size::USUAL);
+    let mut load = Load::start(group.addresses(), Size::WITH_LOSSES);
     for master in nodes.masters() {
         let replica = nodes.replica_of(master);
         nodes.0[master].kill();
