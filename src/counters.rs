@@ -65,6 +65,8 @@ pub struct Counters {
     /// How long messages took from being appended at their owner until the walk that carried them had ended, the
     /// oldest of each walk.
     pub deliveries: Histogram,
+    /// How long publishes waited for what sequences them outside of the process, to the millisecond.
+    pub round_trips: Histogram,
     /// The longest turn of late, in microseconds.
     pub longest_turn: Peak,
     /// The most parcels that one turn found in the mailbox, of late.
@@ -256,6 +258,7 @@ impl Counters {
         self.turns.add(&other.turns);
         self.fan_outs.add(&other.fan_outs);
         self.deliveries.add(&other.deliveries);
+        self.round_trips.add(&other.round_trips);
         self.holes += other.holes;
         self.restarts += other.restarts;
         self.body_bytes += other.body_bytes;

@@ -189,7 +189,10 @@ fn serve(
         addresses[0],
     );
     if let Some(redis) = &config.redis {
-        info!("topics are shared through Redis, {}, prefix {}", redis.topology, redis.prefix);
+        info!(
+            "topics are shared through Redis, {}, prefix {}; /readyz says 503 until it is reached",
+            redis.topology, redis.prefix
+        );
     }
     service::ready(&all_addresses);
     let _watch = service::watch(&server, &all_addresses);

@@ -82,8 +82,7 @@ impl Redis {
         if let Some(text) = value.as_error() {
             let (kind, text) = (Kind::of_error(text), String::from_utf8_lossy(text).into_owned());
             match owed {
-                // It shows by what does not come then.
-                Owed::Nothing => {}
+                Owed::Nothing => self.handle_probe_error(now, number, kind, &text),
                 Owed::Wait => self.confirm_publishes(now, number, 0, &text),
                 _ => self.hang_up(now, id, kind, &text),
             }
@@ -116,6 +115,16 @@ impl Redis {
         } else if was_ready && matches!(owed, Owed::Replication) {
             self.look_at_identity(now, number);
         }
+    }
+
+    /// The message of a probe was refused: that it does not come says nothing about the subscriptions.
+    fn handle_probe_error(&mut self, now: Instant, number: u16, kind: Kind, what: &str) {
+        let Some(node) = self.nodes.get_mut(&number) else { return };
+        node.probe.pending = None;
+        if kind == Kind::Denied {
+            self.troubles.begin(now, Place::Publishing, kind, what);
+        }
+        self.want_slots(now);
     }
 
     /// What a server says of itself while it is in use: it may have become another.
@@ -214,7 +223,12 @@ impl Redis {
             match (word, kind) {
                 (b"MOVED", _) => return self.handle_moved(now, number, job, text),
                 (b"ASK", _) => return self.handle_ask(now, number, job, text),
-                (b"TRYAGAIN" | b"CLUSTERDOWN", _) => return self.hold_slot(now, number, job),
+                (b"TRYAGAIN", _) => return self.hold_slot(now, number, job),
+                (b"CLUSTERDOWN", _) => {
+                    let shown = String::from_utf8_lossy(text);
+                    self.troubles.begin(now, place_of(&job), kind, &shown);
+                    return self.hold_slot(now, number, job);
+                }
                 (b"NOSCRIPT" | b"STALELIFE", _) => {
                     return self.put_back(now, number, job, Then::Learn);
                 }
@@ -227,8 +241,9 @@ impl Redis {
         }
         let shown = String::from_utf8_lossy(text);
         self.troubles.begin(now, place_of(&job), kind, &shown);
-        // A script that stops half way leaves what it has written.
-        job.is_doubtful |= kind == Kind::Other && !job.is_read();
+        // A script that stops half way leaves what it has written. NOPERM comes before that.
+        let is_half_done = matches!(kind, Kind::Other | Kind::Denied) && word != b"NOPERM";
+        job.is_doubtful |= is_half_done && !job.is_read();
         self.end(job.refuse());
     }
 

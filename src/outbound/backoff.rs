@@ -21,6 +21,11 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
+    /// Whether nothing has ever failed.
+    pub(super) const fn is_fresh(self) -> bool {
+        self.failures == 0
+    }
+
     /// When to try again. `ready` is since when the connection that failed was of use, if it was.
     pub(super) fn after_failure(
         &mut self,

@@ -152,14 +152,6 @@ impl Redis {
         {
             let hold = cluster.holds.swap_remove(at);
             hold.jobs.into_values().for_each(|job| self.dispatch(now, job));
-            // What was held again waits for another moment.
-            if self
-                .cluster
-                .as_ref()
-                .is_some_and(|cluster| cluster.holds.len() > usize::from(keys::SLOTS))
-            {
-                break;
-            }
         }
     }
 
@@ -184,6 +176,8 @@ impl Redis {
         };
         if ranges.is_empty() {
             // It has been reset, or has not met the others yet.
+            let what = "the cluster has no slots";
+            self.troubles.begin(now, Place::Reading, Kind::ClusterDown, what);
             return self.want_slots(now);
         }
         let mut slots = vec![NOBODY; usize::from(keys::SLOTS)];
@@ -201,6 +195,15 @@ impl Redis {
         cluster.is_known = true;
         if has_changed {
             self.follow_slots(now);
+        }
+        // Whether the cluster can be reached shows by one of its nodes.
+        let is_tried = |node: &Node| {
+            node.commands.id().is_some() || node.commands.deadline(0) < Instant::NEVER
+        };
+        if !self.nodes.values().any(is_tried)
+            && let Some(number) = self.nodes.keys().next().copied()
+        {
+            self.need(now, number);
         }
         self.note_reachable(now);
     }
@@ -296,10 +299,10 @@ impl Redis {
         for role in [Role::Commands, Role::Subscriptions] {
             self.troubles.forget(&node.place(role));
             if let Some(id) = node.link(role).id() {
-                self.connections.remove(&id);
-                self.hang_ups.push_back(id);
+                self.let_go(id);
             }
         }
+        self.channels.park(number);
         node.waiting.into_values().for_each(|job| self.dispatch(now, job));
     }
 
@@ -307,7 +310,7 @@ impl Redis {
     pub(super) fn note_node_lost(&mut self, now: Instant, number: u16, until: Instant) {
         self.release_from(now, number);
         if self.nodes.get(&number).is_some_and(|node| node.is_retired) {
-            self.forget_node(now, number);
+            return self.forget_node(now, number);
         }
         self.want_slots(now);
         let is_cut_off = !self.nodes.values().any(|node| node.commands.is_up() || node.is_seed);

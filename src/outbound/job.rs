@@ -31,6 +31,8 @@ pub(super) struct Job {
     pub(super) attempts: u8,
     /// Whether Redis may have carried it out.
     pub(super) is_doubtful: bool,
+    /// Where its bytes begin among those of its connection.
+    pub(super) begins: u64,
     /// Whether it is sent where its slot is on its way to (`ASKING`).
     pub(super) is_asking: bool,
 }

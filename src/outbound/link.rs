@@ -87,6 +87,8 @@ pub(super) struct Wire {
     /// What is to be sent, of which `sent` bytes were.
     out: Vec<u8>,
     sent: usize,
+    /// Bytes that were sent on this connection.
+    sent_all: u64,
     /// What was asked, in the order in which it will be answered.
     pub(super) owed: VecDeque<Owed>,
     /// Channels whose confirmation is owed.
@@ -106,6 +108,7 @@ impl Wire {
             ready_since: None,
             out: Vec::new(),
             sent: 0,
+            sent_all: 0,
             owed: VecDeque::new(),
             unconfirmed: 0,
             heard: now,
@@ -134,10 +137,11 @@ impl Wire {
     pub(super) fn write_job(
         &mut self,
         now: Instant,
-        job: Box<Job>,
+        mut job: Box<Job>,
         encode: impl FnOnce(&Job, &mut Vec<u8>),
     ) {
         self.note_owed(now);
+        job.begins = self.sent_all + self.unsent().len() as u64;
         encode(&job, &mut self.out);
         self.owed.push_back(Owed::Job(job));
     }
@@ -175,8 +179,14 @@ impl Wire {
         &self.out[self.sent..]
     }
 
+    /// Whether any of a request that was written here was sent.
+    pub(super) const fn has_sent(&self, job: &Job) -> bool {
+        job.begins < self.sent_all
+    }
+
     /// So much of it was sent.
     pub(super) fn note_sent(&mut self, count: usize) {
+        self.sent_all += count as u64;
         self.sent = (self.sent + count).min(self.out.len());
         if self.sent == self.out.len() {
             self.sent = 0;
@@ -248,6 +258,11 @@ impl Link {
             wire.ready_since.is_some() && !matches!(wire.phase, Phase::Settling(Then::Close(_)))
         };
         self.wire().is_some_and(is_up)
+    }
+
+    /// Whether requests are worth waiting: it is of use, or nobody has tried yet.
+    pub(super) fn is_promising(&self) -> bool {
+        self.is_up() || self.backoff.is_fresh()
     }
 
     /// Whether requests may be sent.

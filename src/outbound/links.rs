@@ -6,7 +6,6 @@ use crate::time::Instant;
 use crate::topic::{Refusal, Report};
 
 use super::greeting::{ask_hello, ask_identity, ask_life};
-use super::job::Job;
 use super::link::{Owed, Phase, Role, Stage, Then, Wire};
 use super::node::{Node, Probe};
 use super::trouble::Kind;
@@ -92,7 +91,13 @@ impl Redis {
             }
             Phase::Settling(Then::Close(kind)) => {
                 let id = wire.id;
-                self.hang_up(now, id, kind, "it does not take requests any more");
+                let what = match kind {
+                    Kind::Replica => "it is not the primary any more",
+                    Kind::Loading => "it has to load its data first",
+                    Kind::Busy => "a script keeps it busy",
+                    _ => "it does not take requests any more",
+                };
+                self.hang_up(now, id, kind, what);
             }
         }
     }
@@ -113,6 +118,10 @@ impl Redis {
         node.is_found = false;
         node.probe.next = now + probe_in;
         self.troubles.end(now, &place);
+        if self.cluster.is_none() {
+            // Of several that were named this is the one.
+            self.troubles.forget_other_servers(&place);
+        }
         self.note_life(now, number);
         if let Some(node) = self.nodes.get_mut(&number)
             && matches!(node.subscriptions.stage, Stage::Resting(Instant::NEVER))
@@ -143,16 +152,25 @@ impl Redis {
 
     /// A connection is given up by us, because of this.
     pub(super) fn hang_up(&mut self, now: Instant, id: OutboundId, kind: Kind, what: &str) {
-        if let Some(whose) = self.connections.remove(&id) {
-            self.hang_ups.push_back(id);
+        if let Some(whose) = self.let_go(id) {
             self.bury(now, whose, kind, what);
         }
     }
 
+    /// Has a connection closed, or never made.
+    pub(super) fn let_go(&mut self, id: OutboundId) -> Option<Whose> {
+        let whose = self.connections.remove(&id)?;
+        let before = self.dials.len();
+        self.dials.retain(|(dialled, _)| *dialled != id);
+        if self.dials.len() == before {
+            self.hang_ups.push_back(id);
+        }
+        Some(whose)
+    }
+
     /// A connection is closed by us, and nothing is wrong. It is made again if it is needed.
     pub(super) fn close(&mut self, now: Instant, id: OutboundId) {
-        if let Some(whose) = self.connections.remove(&id) {
-            self.hang_ups.push_back(id);
+        if let Some(whose) = self.let_go(id) {
             self.put_away(now, whose, Kind::Lost);
         }
     }
@@ -179,9 +197,9 @@ impl Redis {
         let ready = link.wire().and_then(|wire| wire.ready_since);
         let until = link.backoff.after_failure(now, ready, kind.is_lasting(), &mut self.random);
         let stage = std::mem::replace(&mut link.stage, Stage::Resting(until));
-        let owed = match stage {
-            Stage::Open(wire) => wire.owed,
-            _ => std::collections::VecDeque::new(),
+        let wire = match stage {
+            Stage::Open(wire) => Some(wire),
+            _ => None,
         };
         match role {
             Role::Subscriptions => {
@@ -199,14 +217,11 @@ impl Redis {
                 node.unwaited = 0;
                 let unconfirmed = std::mem::take(&mut node.confirming);
                 for (number, _) in unconfirmed {
-                    let outcome = Err(Refusal::TooFewReplicas);
-                    self.reports.push_back(Report::Done { number, outcome });
+                    self.end(Report::Done { number, outcome: Err(Refusal::TooFewReplicas) });
                 }
-                let jobs = owed.into_iter().filter_map(|owed| match owed {
-                    Owed::Job(job) => Some(*job),
-                    _ => None,
-                });
-                jobs.for_each(|job| self.put_back_doubtful(now, number, job));
+                if let Some(wire) = wire {
+                    self.put_back_owed(now, number, *wire);
+                }
                 self.replace_node(now, number, until);
             }
         }
@@ -214,15 +229,19 @@ impl Redis {
         self.lose_patience(now);
     }
 
-    /// Nobody knows what has become of this request.
-    fn put_back_doubtful(&mut self, now: Instant, number: u16, mut job: Job) {
-        job.is_doubtful |= !job.is_read();
-        job.is_asking = false;
-        if job.is_repeatable() {
-            self.counters.retried += 1;
-            self.hold_back(now, number, job);
-        } else {
-            self.end(job.refuse());
+    /// Of what was asked on a connection that is lost nobody knows what has become, if it was sent.
+    fn put_back_owed(&mut self, now: Instant, number: u16, mut wire: Wire) {
+        for owed in std::mem::take(&mut wire.owed) {
+            let Owed::Job(mut job) = owed else { continue };
+            let was_sent = wire.has_sent(&job);
+            job.is_doubtful |= was_sent && !job.is_read();
+            job.is_asking = false;
+            if was_sent && !job.is_repeatable() {
+                self.end(job.refuse());
+            } else {
+                self.counters.retried += u64::from(was_sent);
+                self.hold_back(now, number, *job);
+            }
         }
     }
 
@@ -248,14 +267,11 @@ impl Redis {
             return;
         }
         let subscriptions = node.subscriptions.id();
-        let places = [Role::Commands, Role::Subscriptions].map(|role| node.place(role));
+        let place = node.place(Role::Subscriptions);
         node.endpoint = endpoint;
+        self.troubles.forget(&place);
         if let Some(id) = subscriptions {
             self.close(now, id);
-        }
-        // Of several that were named one answers. The others are of no concern then.
-        if self.reachable || self.finder.is_some() {
-            places.iter().for_each(|place| self.troubles.forget(place));
         }
     }
 

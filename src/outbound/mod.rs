@@ -28,6 +28,8 @@ mod requests;
 mod scripts;
 mod sentinel;
 mod status;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 pub use status::{Counters, Status};
@@ -173,7 +175,8 @@ impl Redis {
         match self.connections.get(&id) {
             Some(&Whose::Node(node, role)) => self.greet(now.instant, node, role, id),
             Some(Whose::Sentinel) => self.greet_sentinel(now.instant, id),
-            None => {}
+            // It was given up meanwhile.
+            None => self.hang_ups.push_back(id),
         }
     }
 

@@ -26,6 +26,7 @@ impl Redis {
             slot: 0,
             attempts: 0,
             is_doubtful: false,
+            begins: 0,
             is_asking: false,
         };
         self.next_order += 1;
@@ -82,7 +83,7 @@ impl Redis {
     /// A request waits for this node, among the others, in its order.
     pub(super) fn hold_back(&mut self, now: Instant, number: u16, job: Job) {
         let Some(node) = self.nodes.get_mut(&number) else { return self.end(job.refuse()) };
-        let is_up = node.commands.is_up();
+        let is_up = node.commands.is_promising();
         // A node of a cluster is dialled when it is first needed.
         if matches!(node.commands.stage, Stage::Resting(Instant::NEVER)) && self.finder.is_none() {
             node.commands.stage = Stage::Resting(now);
@@ -181,7 +182,8 @@ impl Redis {
             else {
                 continue;
             };
-            let (mut waiting, is_up) = (std::mem::take(&mut node.waiting), node.commands.is_up());
+            let (mut waiting, is_up) =
+                (std::mem::take(&mut node.waiting), node.commands.is_promising());
             look(self, &mut waiting, is_up);
             if let Some(node) = self.nodes.get_mut(&number) {
                 node.waiting = waiting;

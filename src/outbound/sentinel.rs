@@ -13,8 +13,9 @@ use super::link::{Link, Owed, Role, Stage, Then, Wire};
 use super::trouble::{Kind, Place};
 use super::{Redis, Whose};
 
-/// Milliseconds between two questions while all is well, about.
-const ASK_MS: u64 = 10_000;
+/// Milliseconds between two questions while all is well, about. What is published meanwhile to a primary that was left
+/// behind is lost, and who listens to it hears nothing.
+const ASK_MS: u64 = 4_000;
 
 /// The search for the primary.
 #[derive(Debug)]
@@ -115,7 +116,9 @@ impl Redis {
             {
                 // The same one once more, with a password.
                 finder.says_who = true;
-                self.next_seed = self.next_seed.wrapping_sub(1);
+                finder.link.stage = Stage::Resting(now);
+                self.let_go(id);
+                return;
             }
             return self.hang_up(now, id, kind, &shown);
         }
@@ -132,8 +135,7 @@ impl Redis {
 
     fn note_primary(&mut self, now: Instant, id: OutboundId, primary: Endpoint) {
         let again = now + self.jitter(ASK_MS);
-        self.connections.remove(&id);
-        self.hang_ups.push_back(id);
+        self.let_go(id);
         let Some(finder) = &mut self.finder else { return };
         finder.link = Link::new(again);
         if let Some(asked) = &finder.asked {

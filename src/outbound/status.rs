@@ -30,11 +30,11 @@ pub struct Counters {
     pub dials: u64,
     /// Connections that ended, or were never made.
     pub lost: u64,
-    /// Publishes that Redis has sequenced, or had before.
+    /// Publishes that Redis has sequenced, or had before, and deletions.
     pub published: u64,
-    /// Publishes that were refused.
+    /// Publishes and deletions that were refused.
     pub refused: u64,
-    /// Publishes of which nobody knows whether they were sequenced.
+    /// Publishes and deletions of which nobody knows whether they were carried out.
     pub unknown: u64,
     /// Requests that were sent again.
     pub retried: u64,

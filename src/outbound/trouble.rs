@@ -7,6 +7,8 @@ use crate::time::Instant;
 
 /// Places that are remembered. A cluster has fewer; names that a liar makes up are forgotten.
 const PLACES_MAX: usize = 256;
+/// Milliseconds without a refusal after which requests that are answered show that all is well.
+const QUIET_MS: u64 = 5_000;
 /// Characters of an error that are shown.
 const SHOWN_MAX: usize = 200;
 
@@ -78,7 +80,8 @@ impl Kind {
             b"NOREPLICAS" => Self::NoReplicas,
             b"WRONGTYPE" => Self::WrongType,
             b"CLUSTERDOWN" | b"MOVED" | b"ASK" | b"TRYAGAIN" | b"CROSSSLOT" => Self::ClusterDown,
-            b"ERR" if has("unknown command") && has("HELLO") => Self::Old,
+            // `HELLO`, and in a cluster `SSUBSCRIBE`.
+            b"ERR" if has("unknown command") => Self::Old,
             b"ERR" if has("AUTH") => Self::Password,
             b"ERR" if has("max number of clients") => Self::Full,
             b"ERR" if has("DB index") || has("SELECT is not allowed") => Self::Database,
@@ -86,7 +89,7 @@ impl Kind {
             _ if has("READONLY") || has("read only replica") => Self::Replica,
             _ if has("OOM command not allowed") => Self::Memory,
             _ if has("WRONGTYPE") => Self::WrongType,
-            _ if has("NOPERM") || has("can't run this command") => Self::Denied,
+            _ if has("NOPERM") || has("The user executing the script can't") => Self::Denied,
             _ if has("MISCONF") => Self::Disk,
             _ if has("NOREPLICAS") => Self::NoReplicas,
             _ => Self::Other,
@@ -121,7 +124,7 @@ impl Kind {
             Self::Tls => "it wants TLS, which is not there yet: use a port without, or stunnel",
             Self::Password => "correct the user and the password of --redis",
             Self::Denied => "give the user what docs/clustering.md lists, with ACL SETUSER",
-            Self::Old => "tidings needs Redis 6 or later",
+            Self::Old => "tidings needs Redis 6 or later, in a cluster 7, with no command renamed",
             Self::Sentinel => "this is a sentinel: write redis-sentinel://HOST/SERVICE",
             Self::Database => "correct the database in --redis; a cluster has only 0",
             Self::Protected => "let Redis take connections from here: bind, requirepass",
@@ -129,7 +132,7 @@ impl Kind {
             Self::Loading => "it is tried again until its data is loaded",
             Self::Busy => "a script runs for too long there: SCRIPT KILL",
             Self::Full => "raise maxclients",
-            Self::Memory => "raise maxmemory, or retain less (--log-bytes-max, --log-messages-max)",
+            Self::Memory => "raise maxmemory, or retain less (--log-bytes, --log-messages)",
             Self::Disk => "see its log: it cannot write to its disk",
             Self::NoReplicas => "see to its replicas, or lower min-replicas-to-write",
             Self::Unconfirmed => "see to its replicas, or lower --redis-wait",
@@ -174,6 +177,8 @@ impl fmt::Display for Place {
 struct Trouble {
     kind: Kind,
     since: Instant,
+    /// When it was met last.
+    last: Instant,
     line: String,
 }
 
@@ -186,10 +191,11 @@ pub(super) struct Troubles {
 impl Troubles {
     /// Something is wrong. It is logged if it is new, or other than before.
     pub(super) fn begin(&mut self, now: Instant, place: Place, kind: Kind, what: &str) {
-        let since = match self.present.get(&place) {
-            Some(trouble) if trouble.kind == kind => return,
+        let is_full = self.present.len() >= PLACES_MAX;
+        let since = match self.present.get_mut(&place) {
+            Some(trouble) if trouble.kind == kind => return trouble.last = now,
             Some(trouble) => trouble.since,
-            None if self.present.len() >= PLACES_MAX => return,
+            None if is_full => return,
             None => now,
         };
         let shown = what
@@ -199,11 +205,17 @@ impl Troubles {
             .map(|character| if character.is_control() { ' ' } else { character });
         let line = format!("{place}: {}: {}", shown.collect::<String>(), kind.advice());
         log::warn!("{line}");
-        self.present.insert(place, Trouble { kind, since, line });
+        self.present.insert(place, Trouble { kind, since, last: now, line });
     }
 
-    /// Nothing is wrong there, any more.
+    /// Nothing is wrong there, any more. One request that is answered is no proof, where another was refused a moment
+    /// ago: it may have been about another topic, and the two may go on taking turns.
     pub(super) fn end(&mut self, now: Instant, place: &Place) {
+        let is_shared = matches!(place, Place::Publishing | Place::Reading);
+        let is_recent = |trouble: &Trouble| now.since(trouble.last) < QUIET_MS;
+        if is_shared && self.present.get(place).is_some_and(is_recent) {
+            return;
+        }
         if let Some(trouble) = self.present.remove(place) {
             log::info!("{place}: well again, after {} ms", now.since(trouble.since));
         }
@@ -212,6 +224,11 @@ impl Troubles {
     /// The place is no concern of ours any more.
     pub(super) fn forget(&mut self, place: &Place) {
         self.present.remove(place);
+    }
+
+    /// Of all connections for commands only this one is of concern.
+    pub(super) fn forget_other_servers(&mut self, place: &Place) {
+        self.present.retain(|other, _| !matches!(other, Place::Commands(_)) || other == place);
     }
 
     /// The first that is wrong, in one line.
@@ -234,6 +251,11 @@ mod tests {
             ("NOPROTO unsupported protocol version", Kind::Old),
             ("NOPERM this user has no permissions to run the 'evalsha' command", Kind::Denied),
             ("ERR The user executing the script can't run this command", Kind::Denied),
+            ("ERR The user executing the script can't publish to the channel", Kind::Denied),
+            (
+                "ERR The user executing the script can't access at least one of the keys",
+                Kind::Denied,
+            ),
             ("OOM command not allowed when used memory > 'maxmemory'.", Kind::Memory),
             ("ERR Error running script: -OOM command not allowed when used", Kind::Memory),
             ("READONLY You can't write against a read only replica.", Kind::Replica),
@@ -262,6 +284,21 @@ mod tests {
         troubles.end(at(4), &Place::Publishing);
         assert!(troubles.first().is_some());
         troubles.end(at(5), &place);
+        assert_eq!(troubles.first(), None);
+    }
+
+    #[test]
+    fn requests_that_are_answered_and_refused_in_turn_are_one_trouble() {
+        let (mut troubles, place) = (Troubles::default(), Place::Publishing);
+        for second in 0..100 {
+            let now = Instant::from_ms(second * 1_000);
+            troubles.begin(now, place.clone(), Kind::WrongType, "WRONGTYPE");
+            troubles.end(now, &place);
+            assert_eq!(troubles.present[&place].since, Instant::from_ms(0));
+        }
+        troubles.end(Instant::from_ms(99_000 + QUIET_MS - 1), &place);
+        assert!(troubles.first().is_some());
+        troubles.end(Instant::from_ms(99_000 + QUIET_MS), &place);
         assert_eq!(troubles.first(), None);
     }
 

@@ -58,6 +58,12 @@ impl Resolver {
         Ok(Self(sender))
     }
 
+    /// One whose questions somebody else answers.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn asking(sender: Sender<Question>) -> Self {
+        Self(sender)
+    }
+
     /// Asks; the answer is a [`Parcel::LookedUp`]. False: too much is being asked already.
     pub(super) fn ask(&self, question: Question) -> bool {
         self.0.try_send(question).is_ok()

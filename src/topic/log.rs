@@ -9,7 +9,7 @@ use super::encoding::{Encoded, Format};
 use super::message::{Message, OVERHEAD_BYTES};
 use super::name::TopicName;
 use super::runs::{Found, RUN_BYTES_MAX, Runs};
-use super::terms::{History, Kinship, PastTerm, next_life};
+use super::terms::{History, Past, next_life};
 use crate::buffer::Chunk;
 use crate::planted::{Fault, planted};
 use crate::time::Instant;
@@ -72,8 +72,8 @@ struct Retained {
     encoded_bytes: usize,
     /// Of retained messages only.
     runs: Runs,
-    /// Epochs that have ended, of which some messages may be retained: see [`History`].
-    past: Vec<PastTerm>,
+    /// What the log was before: see [`History`].
+    past: Past,
 }
 
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl Log {
         }
         (self.epoch, self.life) = (history.epoch, history.life);
         // Of what came before, nobody knows any more which epoch it was in.
-        let oldest = history.past.first().map_or(1, |oldest| oldest.first);
+        let oldest = history.past.first();
         if !history.past.is_empty() || self.retained.is_some() {
             self.retained.get_or_insert_default().past = history.past;
         }
@@ -181,11 +181,15 @@ impl Log {
 
     /// The epochs that the log was in.
     pub fn history(&self) -> History {
-        History { epoch: self.epoch, life: self.life, past: self.past().to_vec() }
+        History {
+            epoch: self.epoch,
+            life: self.life,
+            past: self.past().cloned().unwrap_or_default(),
+        }
     }
 
-    fn past(&self) -> &[PastTerm] {
-        self.retained.as_ref().map_or(&[], |retained| &retained.past)
+    fn past(&self) -> Option<&Past> {
+        self.retained.as_ref().map(|retained| &retained.past)
     }
 
     /// Forgets the messages from `sequence` on. The next one is that one, or an earlier one that is the next already.
@@ -283,7 +287,7 @@ impl Log {
         if let Some(encoded) = place {
             return part(encoded);
         }
-        let epoch = History::epoch_of(&retained.past, self.epoch, sequence);
+        let epoch = retained.past.epoch_of(self.epoch, sequence);
         let id = Position { epoch, sequence: sequence + u64::from(has_next) }.text();
         let encoded = Encoded::new(format, topic.as_str(), &id, &entry.message);
         let chunk = part(&encoded);
@@ -374,28 +378,34 @@ impl Log {
 
     /// The position of a message, or of a reader who has everything up to it.
     pub fn position(&self, sequence: u64) -> Position {
-        Position { epoch: History::epoch_of(self.past(), self.epoch, sequence), sequence }
+        let epoch = self.past().map_or(self.epoch, |past| past.epoch_of(self.epoch, sequence));
+        Position { epoch, sequence }
     }
 
     /// Whether a reader may be there: nothing that it says it has received is ahead of the log, or behind a fork of it.
     pub fn covers(&self, position: Position) -> bool {
         position.sequence < self.next_seq()
-            && (position.epoch == self.epoch || History::past_covers(self.past(), position))
+            && (position.epoch == self.epoch
+                || self.past().is_some_and(|past| past.covers(position)))
     }
 
     /// Whether this is the log's epoch, or one that it was in.
     pub fn knows(&self, epoch: Epoch) -> bool {
-        epoch == self.epoch || self.past().iter().any(|term| term.epoch == epoch)
+        epoch == self.epoch || self.past().is_some_and(|past| past.knows(epoch))
+    }
+
+    /// The first message behind an epoch that this log was in before the present one.
+    pub fn end_of(&self, epoch: Epoch) -> Option<u64> {
+        self.past().and_then(|past| past.end_of(epoch))
     }
 
     /// Where one goes on who was going to receive `next` in an epoch of this log that it counts as `life`: there, or
     /// earlier, if what it has received since a fork is not the log's. `None`: nobody knows.
     pub fn good_until(&self, life: u32, next: u64) -> Option<u64> {
-        match History::kinship(self.past(), self.life, life) {
-            Kinship::Same => Some(next),
-            Kinship::Until(fork) => Some(next.min(fork)),
-            Kinship::None => None,
+        if life == self.life {
+            return Some(next);
         }
+        Some(next.min(self.past()?.good_until(life)?))
     }
 
     /// Whether such a one has received nothing that is not the log's.

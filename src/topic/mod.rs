@@ -26,5 +26,5 @@ pub use name::fuzz_target;
 pub use name::{NAME_BYTES_MAX, NameError, TopicName};
 pub use record::RecordError;
 pub use subscription::{Due, Edge};
-pub use terms::{History, PastTerm};
+pub use terms::{History, Past};
 pub use topics::{Glimpse, Outcome, Publishing, Refusal, Ticket, TopicId, Topics, View};

@@ -74,9 +74,10 @@ impl Edge {
             (Start::Earliest, _) => log.first_seq(),
             (Start::Last(count), _) => log.next_seq().saturating_sub(*count).max(log.first_seq()),
             (Start::After(_), Some(position)) if log.covers(position) => position.sequence + 1,
-            (Start::After(_) | Start::Unknown, _) => {
+            (Start::After(_) | Start::Unknown, position) => {
+                // Who has received more of an epoch than it came to goes on where it ended.
                 self.life = NO_LIFE;
-                1
+                position.and_then(|position| log.end_of(position.epoch)).unwrap_or(1)
             }
         };
     }
@@ -101,7 +102,10 @@ impl Edge {
             Due::Nothing => (),
             Due::Message(_) => self.next += 1,
             Due::Gap(_) => {
-                let good_until = log.good_until(self.life, self.next).unwrap_or_default();
+                let good_until = match self.life {
+                    NO_LIFE => self.next.min(log.next_seq()),
+                    life => log.good_until(life, self.next).unwrap_or_default(),
+                };
                 self.next = good_until.max(log.first_seq());
             }
         }
@@ -155,6 +159,7 @@ impl Edge {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::backplane::Term;
     use super::super::cursor::{Cursor, Epoch};
     use super::super::log::Retention;
     use super::super::message::Message;
@@ -230,6 +235,33 @@ mod tests {
             assert_eq!(after(epoch, sequence), Due::Gap(None));
         }
         assert_eq!(due(&Start::Unknown, None), Due::Gap(None));
+    }
+
+    #[test]
+    fn a_cursor_behind_the_end_of_its_epoch_goes_on_where_that_ended() {
+        let mut log = Log::new(Epoch::from_random(1), 1);
+        let terms = [(3, 1), (4, 5)];
+        let terms = terms.map(|(epoch, first)| Term { epoch: Epoch::from_random(epoch), first });
+        log.adopt(&terms, 10);
+        for _ in 1..10 {
+            let message = Message::new(Vec::new(), None, None, 0).unwrap();
+            log.append(Arc::new(message), Instant::default());
+        }
+        let begin = |epoch, sequence| {
+            let position = Position { epoch: Epoch::from_random(epoch), sequence };
+            let cursor = Cursor::parse(position.text().as_bytes()).unwrap();
+            let mut edge = Edge::unresolved(TopicId(0), 0);
+            edge.resolve(&log, &Start::After(cursor), Some(position));
+            let first = edge.due(&log);
+            edge.advance(&log);
+            (first, edge.due(&log))
+        };
+        assert_eq!(begin(3, 3), (Due::Message(4), Due::Message(5)));
+        assert_eq!(begin(3, 4), (Due::Message(5), Due::Message(6)));
+        for sequence in [5, 7, 9, 100, u64::MAX] {
+            assert_eq!(begin(3, sequence), (Due::Gap(None), Due::Message(5)), "{sequence}");
+        }
+        assert_eq!(begin(8, 3), (Due::Gap(None), Due::Message(1)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::connection::Readiness;
 use crate::limits::BACKPLANE_STEPS_PER_TICK;
 use crate::outbound::{self, Redis, Status};
 use crate::time::{Instant, Now};
-use crate::topic::Report;
+use crate::topic::{Report, Request};
 
 /// What `/readyz` says may be so old.
 const READINESS_MS: u64 = 100;
@@ -21,6 +21,9 @@ pub(super) struct Backplane {
     redis: Option<Box<Redis>>,
     /// Whether hub and Redis have more for each other than was carried.
     is_unpumped: bool,
+    /// When each publish that is under way was asked for, by its number; never: there is none. Numbers are small, as
+    /// the hub uses them again.
+    asked: Vec<Instant>,
     readiness: Readiness,
     /// When that is looked at again.
     look_at: Instant,
@@ -53,6 +56,30 @@ impl Backplane {
     /// Whether clients are to come here.
     pub(super) fn readiness(&self) -> &Readiness {
         &self.readiness
+    }
+
+    /// Something is asked of Redis.
+    fn note_request(&mut self, now: Instant, request: &Request) {
+        let Request::Publish { number, .. } = request else { return };
+        let place = *number as usize;
+        if place >= self.asked.len() {
+            self.asked.resize(place + 1, Instant::NEVER);
+        }
+        self.asked[place] = now;
+    }
+
+    /// Redis has something to say. Returns how many milliseconds it was waited for, if it is what came of a publish.
+    fn note_report(&mut self, now: Instant, report: &Report) -> Option<u64> {
+        match report {
+            Report::Done { number, .. } => {
+                let asked = self.asked.get_mut(*number as usize)?;
+                let since = std::mem::replace(asked, Instant::NEVER);
+                return (since != Instant::NEVER).then(|| now.since(since));
+            }
+            Report::Reachable(_) => self.look_at = now,
+            _ => (),
+        }
+        None
     }
 
     /// How things stand with Redis.
@@ -90,12 +117,17 @@ impl Worker {
     /// is more than is done at once.
     pub fn pump(&mut self) -> bool {
         for _ in 0..BACKPLANE_STEPS_PER_TICK {
-            let Some(redis) = &mut self.backplane.redis else { return false };
+            if self.backplane.redis.is_none() {
+                return false;
+            }
             if let Some(request) = self.hub.poll_request() {
-                redis.handle_request(self.now, request);
-            } else if let Some(report) = redis.poll_report() {
-                if matches!(report, Report::Reachable(_)) {
-                    self.backplane.look_at = self.now.instant;
+                self.backplane.note_request(self.now.instant, &request);
+                if let Some((now, redis)) = self.redis() {
+                    redis.handle_request(now, request);
+                }
+            } else if let Some(report) = self.redis().and_then(|(_, redis)| redis.poll_report()) {
+                if let Some(ms) = self.backplane.note_report(self.now.instant, &report) {
+                    self.counters.round_trips.note(ms.saturating_mul(1_000));
                 }
                 self.hub.handle_report(self.now, report);
             } else if self.hub.has_answers() || self.hub.has_room_again() {

@@ -5,12 +5,14 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 
-use tidings::config::Config;
+use tidings::config::{Config, Endpoint, RedisConfig, Topology};
 use tidings::fuse::{Fuse, Place};
 use tidings::server::{Listen, Server};
 
-use crate::support::{Client, PATIENCE, TOPICS, family, handshake, string, unquoted};
+use crate::support::redis_peer::Peer;
+use crate::support::{Client, PATIENCE, TOPICS, data, family, handshake, string, unquoted};
 
 const WORKERS: usize = 4;
 
@@ -92,6 +94,48 @@ fn provoke(address: SocketAddr, request: &str) {
 fn restarts(address: SocketAddr) -> u64 {
     let answer = Client::connect(address).request("GET", "/metrics", &[], b"");
     family(&answer.text(), "tidings_worker_restarts_total").unwrap()
+}
+
+/// What a worker has dialled ends with it, and the one that takes its place dials anew.
+#[test]
+fn a_worker_that_panics_takes_its_connections_to_redis_with_it() {
+    let peer = Peer::usual();
+    let fuse = Fuse::for_tests();
+    let host = peer.address.ip().to_string();
+    let endpoint = Endpoint { host, port: peer.address.port() };
+    let redis = RedisConfig {
+        topology: Topology::Servers(vec![endpoint]),
+        credentials: None,
+        database: 0,
+        prefix: "tidings".to_owned(),
+        wait_replicas: 0,
+        publish_wait_ms: 5_000,
+        timeout_ms: 1_000,
+        check_ms: 60_000,
+        idempotency_window_ms: 1_000,
+        topic_idle_ms: 1_000,
+        value_bytes_max: 1 << 20,
+    };
+    let config = Config {
+        workers: 1,
+        connections_max: 100,
+        redis: Some(Arc::new(redis)),
+        fuse: fuse.clone(),
+        ..Config::default()
+    };
+    let server = Server::start(config, Listen::on("127.0.0.1:0".parse().unwrap()), 7).unwrap();
+    let address = server.addresses()[0];
+    let before = publish(address, "t", "before");
+    peer.wait_until("both are there", |state| state.open() == 2);
+    fuse.light(Place::Accept, 1);
+    while fuse.is_lit() {
+        provoke(address, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    }
+    peer.wait_until("two others are there", |state| state.accepted == 4 && state.open() == 2);
+    assert_eq!(restarts(address), 1);
+    assert_eq!(publish(address, "t", "after"), before, "the topic is Redis's, and goes on");
+    let polled = Client::connect(address).request("GET", "/topics/t?after=earliest", &[], b"");
+    assert_eq!(data(&polled.json()), ["before", "after"]);
 }
 
 fn panics_at(place: Place) {

@@ -13,5 +13,6 @@ mod connections;
 mod deploy;
 mod entrances;
 mod metrics;
+mod redis;
 mod top;
 mod topics;

@@ -4,6 +4,7 @@
 
 mod event_source;
 mod http;
+pub mod redis_peer;
 mod stream;
 mod websocket;
 
@@ -11,6 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -34,6 +36,8 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     log: Receiver<String>,
+    /// All that it has said.
+    said: Arc<Mutex<Vec<String>>>,
     /// What the log said before the server listened.
     pub said_first: String,
 }
@@ -78,27 +82,30 @@ impl Server {
     pub fn started(mut child: Child) -> Self {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = channel();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&said);
         thread::spawn(move || {
             for line in stderr.split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
+                kept.lock().unwrap().push(line.clone());
                 // The test may be over; the pipe is emptied all the same.
                 let _ = sender.send(line);
             }
         });
-        let mut said = String::new();
+        let mut said_first = String::new();
         loop {
             match log.recv_timeout(PATIENCE) {
                 Ok(line) => match line.split_once("listening on http://") {
                     Some((_, rest)) => {
                         let address = rest.split_once('/').unwrap().0.parse().unwrap();
-                        return Self { child, address, log, said_first: said };
+                        return Self { child, address, log, said, said_first };
                     }
-                    None => said += &line,
+                    None => said_first += &line,
                 },
                 Err(error) => {
                     let _ = child.kill();
                     let _ = child.wait();
-                    panic!("the server does not start: {error}; it said {said:?}");
+                    panic!("the server does not start: {error}; it said {said_first:?}");
                 }
             }
         }
@@ -271,6 +278,11 @@ impl Server {
                 Err(error) => panic!("the log never says {text:?}: {error}"),
             }
         }
+    }
+
+    /// All that the log has said, whether it was waited for or not.
+    pub fn log_so_far(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
     }
 
     /// All that the log says from now to its end, which must come within `deadline`.

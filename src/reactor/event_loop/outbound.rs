@@ -2,7 +2,7 @@
 //!
 //! They are none of the connections that are served: nothing counts them, and a drain does not wait for them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,6 +31,10 @@ pub(super) struct Outbound<S> {
     turned: BTreeMap<Endpoint, usize>,
     /// More was to be dialled than one tick does.
     has_dials: bool,
+    /// The last one that was dialled: numbers only grow.
+    newest: Option<OutboundId>,
+    /// Those that are not wanted any more and were not dialled yet.
+    unwanted: BTreeSet<OutboundId>,
 }
 
 struct Dialled<S> {
@@ -65,6 +69,8 @@ impl<S> Outbound<S> {
             resolver: None,
             turned: BTreeMap::new(),
             has_dials: false,
+            newest: None,
+            unwanted: BTreeSet::new(),
         }
     }
 
@@ -77,6 +83,9 @@ impl<S> Outbound<S> {
     pub(super) fn clear(&mut self) {
         self.to_read.clear();
         self.to_write.clear();
+        self.unwanted.clear();
+        // Its successor counts from the beginning.
+        self.newest = None;
         discard(std::mem::take(&mut self.dialled));
     }
 }
@@ -151,6 +160,10 @@ impl<S: System> EventLoop<S> {
     }
 
     fn dial(&mut self, id: OutboundId, endpoint: Endpoint) {
+        self.outbound.newest = Some(id);
+        if self.outbound.unwanted.remove(&id) {
+            return;
+        }
         let address = endpoint.host.parse::<IpAddr>();
         let (stage, queued) = (Stage::LookingUp, false);
         let dialled =
@@ -299,7 +312,12 @@ impl<S: System> EventLoop<S> {
     /// Closes what the worker wants closed.
     fn hang_up(&mut self) {
         while let Some(id) = self.worker.redis().and_then(|(_, redis)| redis.poll_hang_up()) {
-            let Some(dialled) = self.outbound.dialled.remove(&id) else { continue };
+            let Some(dialled) = self.outbound.dialled.remove(&id) else {
+                if self.outbound.newest.is_none_or(|newest| id > newest) {
+                    self.outbound.unwanted.insert(id);
+                }
+                continue;
+            };
             if let Stage::Connecting { others, .. } = dialled.stage
                 && !others.is_empty()
             {
@@ -316,4 +334,253 @@ impl<S: System> EventLoop<S> {
 /// Would-block is not an error, and neither is a signal.
 fn is_nothing_yet(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use crossbeam_channel::{Receiver, bounded};
+    use fastrand::Rng;
+
+    use super::*;
+    use crate::config::{Config, RedisConfig, Topology};
+    use crate::reactor::system::Who;
+    use crate::reactor::{Parcel, Post, Ring, connect};
+    use crate::time::{Instant, Now};
+    use crate::worker::Worker;
+
+    /// An operating system that does as it is told about each address.
+    #[derive(Default)]
+    struct Net {
+        now_ms: u64,
+        dialled: Vec<(SocketAddr, OutboundId)>,
+        refusing: Vec<SocketAddr>,
+        accepting: Vec<SocketAddr>,
+        closed: Vec<SocketAddr>,
+        /// What a connection says, once each time that it is read.
+        says: Vec<u8>,
+        reads: usize,
+    }
+
+    #[derive(Clone, Default)]
+    struct Told(Rc<RefCell<Net>>);
+
+    struct Line(Told, SocketAddr);
+
+    impl Drop for Line {
+        fn drop(&mut self) {
+            self.0.0.borrow_mut().closed.push(self.1);
+        }
+    }
+
+    impl System for Told {
+        type Socket = Line;
+
+        fn poll(&mut self, _: Option<u64>, reports: &mut Vec<Readiness>) -> io::Result<()> {
+            let who = self.0.borrow().dialled.last().map(|(_, id)| Who::Outbound(*id));
+            reports.extend(who.map(|who| Readiness {
+                who,
+                readable: false,
+                writable: true,
+                hung_up: false,
+            }));
+            Ok(())
+        }
+
+        fn now(&mut self) -> Now {
+            Now { instant: Instant::from_ms(self.0.borrow().now_ms), wall_ms: 0 }
+        }
+
+        fn connect(&mut self, address: SocketAddr, id: OutboundId) -> io::Result<Line> {
+            self.0.borrow_mut().dialled.push((address, id));
+            Ok(Line(self.clone(), address))
+        }
+
+        fn finish_connect(&mut self, socket: &mut Line) -> io::Result<()> {
+            let net = self.0.borrow();
+            match () {
+                () if net.accepting.contains(&socket.1) => Ok(()),
+                () if net.refusing.contains(&socket.1) => {
+                    Err(io::ErrorKind::ConnectionRefused.into())
+                }
+                () => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        }
+
+        fn read(&mut self, _: &mut Line, buffer: &mut [u8]) -> io::Result<usize> {
+            let mut net = self.0.borrow_mut();
+            net.reads += 1;
+            if net.says.is_empty() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let count = net.says.len().min(buffer.len());
+            let said: Vec<u8> = net.says.drain(..count).collect();
+            buffer[..count].copy_from_slice(&said);
+            Ok(count)
+        }
+
+        fn write(&mut self, _: &mut Line, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        }
+
+        fn accept(&mut self, _: usize) -> io::Result<(Line, SocketAddr)> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn turn_away(&mut self, _: usize) -> bool {
+            false
+        }
+
+        fn close_listeners(&mut self) {}
+
+        fn register(&mut self, _: &mut Line, _: crate::key::ConnectionKey) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn shut(&mut self, _: &mut Line) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Silent;
+
+    impl Ring for Silent {
+        fn ring(&self) {}
+        fn quiet(&self) {}
+    }
+
+    struct World {
+        event_loop: EventLoop<Told>,
+        net: Told,
+        post: Post<Line>,
+        questions: Receiver<Question>,
+    }
+
+    const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+    const SECOND: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 2);
+
+    fn begin(host: &str) -> World {
+        let endpoint = Endpoint { host: host.to_owned(), port: 1 };
+        let redis = RedisConfig {
+            topology: Topology::Servers(vec![endpoint]),
+            credentials: None,
+            database: 0,
+            prefix: "tidings".to_owned(),
+            wait_replicas: 0,
+            publish_wait_ms: 0,
+            timeout_ms: 1_000,
+            check_ms: 60_000,
+            idempotency_window_ms: 1_000,
+            topic_idle_ms: 1_000,
+            value_bytes_max: 4 << 20,
+        };
+        let redis = Some(Arc::new(redis));
+        let config = Arc::new(Config { workers: 1, redis, ..Config::default() });
+        let worker = Worker::new(Arc::clone(&config), 0, 1, Rng::with_seed(1));
+        let (post, mut mailboxes) = connect(vec![Arc::new(Silent) as Arc<dyn Ring>], 64);
+        let (net, (asking, questions)) = (Told::default(), bounded(64));
+        let mailbox = mailboxes.remove(0);
+        let event_loop =
+            EventLoop::new(0, net.clone(), worker, mailbox, post.clone(), &[], &config)
+                .with_resolver(Some(Resolver::asking(asking)));
+        World { event_loop, net, post, questions }
+    }
+
+    impl World {
+        fn tick(&mut self) {
+            self.net.0.borrow_mut().now_ms += 1;
+            self.event_loop.tick().expect("nothing fails");
+        }
+
+        /// Waits for the next question, answers it with both addresses, and drops those that come meanwhile.
+        fn answer_next(&mut self, life: u32) -> OutboundId {
+            let question = loop {
+                match self.questions.try_recv() {
+                    Ok(question) => break question,
+                    Err(_) => {
+                        assert!(self.net.0.borrow().now_ms < 60_000, "nobody asks");
+                        self.net.0.borrow_mut().now_ms += 50;
+                        self.tick();
+                    }
+                }
+            };
+            let addresses = Ok(vec![FIRST, SECOND]);
+            let looked_up = LookedUp { life, id: question.id, addresses };
+            assert!(self.post.send(0, Parcel::LookedUp(looked_up)).is_ok());
+            self.tick();
+            question.id
+        }
+
+        fn dialled(&self, id: OutboundId) -> Vec<SocketAddr> {
+            let net = self.net.0.borrow();
+            net.dialled.iter().filter(|(_, one)| *one == id).map(|(address, _)| *address).collect()
+        }
+    }
+
+    #[test]
+    fn of_several_addresses_the_next_is_tried_at_once_when_one_refuses() {
+        let mut world = begin("redis.test");
+        world.net.0.borrow_mut().refusing.push(FIRST);
+        let id = world.answer_next(0);
+        assert_eq!(world.dialled(id), [FIRST]);
+        world.tick();
+        assert_eq!(world.dialled(id), [FIRST, SECOND]);
+        assert_eq!(world.net.0.borrow().closed, [FIRST], "before the next is dialled");
+    }
+
+    #[test]
+    fn an_address_that_keeps_us_waiting_is_not_the_first_one_the_next_time() {
+        let mut world = begin("redis.test");
+        let id = world.answer_next(0);
+        while !world.net.0.borrow().closed.contains(&FIRST) {
+            assert!(world.net.0.borrow().now_ms < 60_000, "it is waited for for ever");
+            world.net.0.borrow_mut().now_ms += 50;
+            world.tick();
+        }
+        assert_eq!(world.dialled(id), [FIRST]);
+        while world.questions.try_recv().is_ok() {}
+        let next = world.answer_next(0);
+        assert_eq!(world.dialled(next), [SECOND]);
+    }
+
+    #[test]
+    fn what_was_asked_by_a_worker_that_has_failed_is_not_for_its_successor() {
+        let mut world = begin("redis.test");
+        let id = world.answer_next(7);
+        assert_eq!(world.dialled(id), []);
+    }
+
+    #[test]
+    fn an_address_is_dialled_without_asking_anybody() {
+        let mut world = begin("::1");
+        world.tick();
+        assert!(world.questions.try_recv().is_err());
+        let dialled = world.net.0.borrow().dialled[0].0;
+        assert_eq!(dialled, SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 1)));
+    }
+
+    #[test]
+    fn a_flood_is_read_in_portions_and_the_next_tick_comes_at_once() {
+        let mut world = begin("127.0.0.1");
+        {
+            let mut net = world.net.0.borrow_mut();
+            net.accepting.push(FIRST);
+            // The beginning of one value that is not too large, far more than one tick reads.
+            net.says = [&b"$2000000\r\n"[..], &vec![b'x'; 1_900_000]].concat();
+        }
+        while world.net.0.borrow().reads == 0 {
+            world.tick();
+        }
+        assert_eq!(world.net.0.borrow().reads, OUTBOUND_READS_PER_TICK);
+        assert_eq!(world.event_loop.wait_ms(), Some(0));
+        while !world.net.0.borrow().says.is_empty() {
+            world.tick();
+        }
+        world.tick();
+        world.tick();
+        assert_ne!(world.event_loop.wait_ms(), Some(0), "it rests when all is read");
+    }
 }

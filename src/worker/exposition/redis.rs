@@ -35,7 +35,12 @@ pub(super) fn numbers(text: &mut Text, counters: &Counters, workers: &[Numbers])
     ];
     let family = ("tidings_redis_publishes_total", "counter", help);
     text.labelled(family, "outcome", Unit::One, outcomes.into_iter());
-    let help = "Publishes, deletions and reads that Redis has not answered yet.";
+    text.histogram(
+        "tidings_redis_publish_seconds",
+        "From a publish until Redis had answered it, to the millisecond.",
+        &counters.round_trips,
+    );
+    let help = "Requests that Redis has not answered yet.";
     text.gauge("tidings_redis_in_flight", help, sum(|it| it.in_flight as u64));
     let help = "Requests that were sent to Redis again.";
     text.counter("tidings_redis_retries_total", help, sum(|it| it.counters.retried));

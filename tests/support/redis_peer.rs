@@ -11,14 +11,14 @@ use std::time::Duration;
 use sha1::{Digest, Sha1};
 use socket2::{Domain, Socket, Type};
 
-const PUBLISH: &str = include_str!("../../../src/outbound/scripts/publish.lua");
-const READ: &str = include_str!("../../../src/outbound/scripts/read.lua");
+const PUBLISH: &str = include_str!("../../src/outbound/scripts/publish.lua");
+const READ: &str = include_str!("../../src/outbound/scripts/read.lua");
 
 /// A command.
-pub(crate) type Words = Vec<Vec<u8>>;
+pub type Words = Vec<Vec<u8>>;
 
 /// What is done about a command.
-pub(crate) enum Deed {
+pub enum Deed {
     /// What Redis does.
     Usual,
     /// This is said, and nothing is carried out.
@@ -33,8 +33,8 @@ pub(crate) enum Deed {
 type Manner = Box<dyn FnMut(usize, &Words) -> Deed + Send>;
 
 /// A Redis, or its absence.
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
+pub struct Peer {
+    pub address: SocketAddr,
     socket: Socket,
     shared: Arc<Shared>,
 }
@@ -51,18 +51,18 @@ impl Shared {
     }
 }
 
-pub(crate) struct State {
+pub struct State {
     manner: Manner,
     run_id: String,
     scripts: BTreeMap<Vec<u8>, Script>,
     connections: BTreeMap<usize, Connection>,
-    pub(crate) topics: BTreeMap<Vec<u8>, Topic>,
+    pub topics: BTreeMap<Vec<u8>, Topic>,
     /// Every command so far, with its connection.
-    pub(crate) said: Vec<(usize, Words)>,
+    pub said: Vec<(usize, Words)>,
     /// Connections so far.
-    pub(crate) accepted: usize,
+    pub accepted: usize,
     /// Connections with a lower number are told nothing that is published, and nobody says so.
-    pub(crate) deaf_below: usize,
+    pub deaf_below: usize,
     is_over: bool,
 }
 
@@ -73,10 +73,10 @@ struct Connection {
 
 /// What there is of a topic, under the name of its channel.
 #[derive(Default)]
-pub(crate) struct Topic {
-    pub(crate) terms: Vec<(String, u64)>,
-    pub(crate) sequence: u64,
-    pub(crate) log: Vec<(u64, Vec<u8>)>,
+pub struct Topic {
+    pub terms: Vec<(String, u64)>,
+    pub sequence: u64,
+    pub log: Vec<(u64, Vec<u8>)>,
     keys: BTreeMap<Vec<u8>, String>,
 }
 
@@ -89,7 +89,7 @@ enum Script {
 
 impl Peer {
     /// One that nobody can reach: the port is taken, and nobody listens.
-    pub(crate) fn absent() -> Self {
+    pub fn absent() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
@@ -109,14 +109,14 @@ impl Peer {
     }
 
     /// One that does what Redis does.
-    pub(crate) fn usual() -> Self {
+    pub fn usual() -> Self {
         let peer = Self::absent();
         peer.appear();
         peer
     }
 
     /// One that does this.
-    pub(crate) fn with(manner: impl FnMut(usize, &Words) -> Deed + Send + 'static) -> Self {
+    pub fn with(manner: impl FnMut(usize, &Words) -> Deed + Send + 'static) -> Self {
         let peer = Self::absent();
         peer.behave(manner);
         peer.appear();
@@ -124,7 +124,7 @@ impl Peer {
     }
 
     /// It can be reached from now on.
-    pub(crate) fn appear(&self) {
+    pub fn appear(&self) {
         self.socket.listen(64).unwrap();
         let listener: TcpListener = self.socket.try_clone().unwrap().into();
         let shared = Arc::clone(&self.shared);
@@ -154,16 +154,16 @@ impl Peer {
     }
 
     /// It does this from now on.
-    pub(crate) fn behave(&self, manner: impl FnMut(usize, &Words) -> Deed + Send + 'static) {
+    pub fn behave(&self, manner: impl FnMut(usize, &Words) -> Deed + Send + 'static) {
         self.state().manner = Box::new(manner);
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, State> {
         self.shared.lock()
     }
 
     /// Waits until this is so of it.
-    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut(&State) -> bool) {
+    pub fn wait_until(&self, what: &str, mut is_so: impl FnMut(&State) -> bool) {
         let mut state = self.state();
         // A connection that ends changes something too, and nobody says so.
         for _ in 0..3_000 {
@@ -178,7 +178,7 @@ impl Peer {
     }
 
     /// Closes the connections for which this is so.
-    pub(crate) fn cut(&self, is_meant: impl Fn(usize, &BTreeSet<Vec<u8>>) -> bool) {
+    pub fn cut(&self, is_meant: impl Fn(usize, &BTreeSet<Vec<u8>>) -> bool) {
         for (number, connection) in &self.state().connections {
             if is_meant(*number, &connection.channels) {
                 // Who has gone already is not missed.
@@ -199,19 +199,24 @@ impl Drop for Peer {
 
 impl State {
     /// Which commands of this name there were.
-    pub(crate) fn commands<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Words> {
+    pub fn commands<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Words> {
         let is_it = |words: &&Words| words[0].eq_ignore_ascii_case(name.as_bytes());
         self.said.iter().map(|(_, words)| words).filter(is_it)
     }
 
+    /// Connections that are open.
+    pub fn open(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Connections that listen to this channel.
-    pub(crate) fn listeners(&self, channel: &[u8]) -> usize {
+    pub fn listeners(&self, channel: &[u8]) -> usize {
         let listens = |one: &&Connection| one.channels.contains(channel);
         self.connections.values().filter(listens).count()
     }
 
     /// Sends this to whoever listens to a channel; returns how many that are.
-    pub(crate) fn tell(&self, channel: &[u8], text: &[u8]) -> usize {
+    pub fn tell(&self, channel: &[u8], text: &[u8]) -> usize {
         let push = array(b'>', &[bulk(b"message"), bulk(channel), bulk(text)]);
         let listens = |connection: &Connection| connection.channels.contains(channel);
         let listening = self.connections.iter().filter(|(_, one)| listens(one));
@@ -223,7 +228,7 @@ impl State {
     }
 
     /// Keeps a message that somebody else has published, and returns what listeners would be told.
-    pub(crate) fn keep(&mut self, channel: &[u8], payload: &str) -> Vec<u8> {
+    pub fn keep(&mut self, channel: &[u8], payload: &str) -> Vec<u8> {
         let topic = self.topics.get_mut(channel).expect("the topic has begun");
         topic.sequence += 1;
         let record = format!("1700000000000 10 0\ntext/plain{payload}").into_bytes();
@@ -337,12 +342,12 @@ impl State {
 }
 
 impl Topic {
-    pub(crate) fn epoch(&self) -> &str {
+    pub fn epoch(&self) -> &str {
         &self.terms.last().expect("it has begun").0
     }
 
     /// What listeners are told of a message.
-    pub(crate) fn told(&self, sequence: u64, record: &[u8]) -> Vec<u8> {
+    pub fn told(&self, sequence: u64, record: &[u8]) -> Vec<u8> {
         [format!("{} {sequence}\n", self.epoch()).as_bytes(), record].concat()
     }
 }
