@@ -50,6 +50,8 @@ struct Topic {
     terms: Vec<Term>,
     /// Where Redis is now.
     head: Option<Place>,
+    /// The epochs that it knows of.
+    known: BTreeSet<String>,
 }
 
 /// How much is retained, as every server is told.
@@ -135,10 +137,12 @@ impl Ledger {
         let is_new = it.terms.iter().all(|term| term.epoch != epoch);
         assert!(is_new, "epoch {epoch} of topic {topic:?} begins a second time");
         let head = head.unwrap_or_else(|| {
+            it.known.clear();
             it.branches.push(Branch { parent: None, entries: Vec::new() });
             (it.branches.len() - 1, 0)
         });
         it.terms.push(Term { epoch: epoch.to_owned(), head });
+        it.known.insert(epoch.to_owned());
         it.head = Some(head);
         head
     }
@@ -181,8 +185,10 @@ impl Ledger {
     }
 
     /// Redis has this of a topic now, which is less than before; none: nothing.
-    pub(crate) fn lose(&mut self, topic: &str, head: Option<Place>) {
-        self.topics.entry(topic.to_owned()).or_default().head = head;
+    pub(crate) fn lose(&mut self, topic: &str, head: Option<Place>, epochs: &[(String, u64)]) {
+        let it = self.topics.entry(topic.to_owned()).or_default();
+        it.head = head;
+        it.known = epochs.iter().map(|(epoch, _)| epoch.clone()).collect();
     }
 
     /// Keys may be forgotten.
@@ -237,6 +243,14 @@ impl Ledger {
             others.get(&branch).map(|other| (branch, sequence.min(*other)))
         });
         both.max_by_key(|place| place.1)
+    }
+
+    /// Whether a place may have a name that Redis does not know: an epoch began there that it has lost. Who comes
+    /// with that name is told of a gap, though nothing is missing.
+    pub(crate) fn may_be_unknown(&self, topic: &str, place: Place) -> bool {
+        self.topics.get(topic).is_some_and(|it| {
+            it.terms.iter().any(|term| term.head == place && !it.known.contains(&term.epoch))
+        })
     }
 
     /// What Redis has of a topic.
@@ -302,7 +316,7 @@ mod tests {
         let first = append(&mut ledger, "one", root, "#0");
         let second = append(&mut ledger, "one", first, "#1");
         // Redis comes back with the first only.
-        ledger.lose("t", Some(first));
+        ledger.lose("t", Some(first), &[("one".to_owned(), 1)]);
         assert_eq!(ledger.begin("t", "two", Some(first)), first);
         let other = append(&mut ledger, "two", first, "#2");
         assert_eq!(ledger.head("t"), Some(other));
@@ -313,6 +327,9 @@ mod tests {
         assert!(!ledger.leads("t", second, other) && !ledger.leads("t", other, first));
         assert_eq!(ledger.common("t", second, other), Some(first));
         assert_eq!(ledger.number_at("t", other), Some(2));
+        assert!(!ledger.may_be_unknown("t", first));
+        ledger.lose("t", Some(first), &[("one".to_owned(), 1)]);
+        assert!(ledger.may_be_unknown("t", first) && !ledger.may_be_unknown("t", second));
         let again = ledger.begin("t", "three", None);
         assert_eq!(ledger.common("t", other, again), None);
         assert!(!ledger.leads("t", again, other));

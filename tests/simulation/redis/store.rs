@@ -75,7 +75,7 @@ impl Store {
             }
             let topic = Rc::make_mut(topic);
             if topic.state.take_if(|state| state.ends_ms <= now_ms).is_some() {
-                ledger.borrow_mut().lose(name, None);
+                ledger.borrow_mut().lose(name, None, &[]);
             }
             if topic.log_ends_ms <= now_ms {
                 topic.clear_log();
@@ -96,7 +96,8 @@ impl Store {
         ledger.note_loss();
         for name in before.topics.keys().chain(self.topics.keys()) {
             let state = self.topics.get(name).and_then(|topic| topic.state.as_ref());
-            ledger.lose(name, state.map(|state| state.head));
+            let terms = state.map_or(&[][..], |state| &state.terms);
+            ledger.lose(name, state.map(|state| state.head), terms);
         }
     }
 }
