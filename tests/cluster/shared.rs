@@ -27,7 +27,7 @@ pub struct Shared {
     pub repeats: AtomicUsize,
     attempted: Mutex<Vec<(String, String)>>,
     acknowledged: Mutex<Vec<Acknowledged>>,
-    ids: Mutex<HashMap<String, (Position, Instant)>>,
+    ids: Mutex<HashMap<String, Position>>,
     wrongs: Mutex<Vec<String>>,
     /// How many have received each message that everybody is waited for with.
     reached: Mutex<HashMap<String, Vec<String>>>,
@@ -58,15 +58,14 @@ impl Shared {
     }
 
     pub fn acknowledge(&self, topic: &str, payload: &str, id: Position) {
-        self.ids.lock().unwrap().insert(payload.to_owned(), (id.clone(), Instant::now()));
+        self.ids.lock().unwrap().insert(payload.to_owned(), id.clone());
         let (topic, payload) = (topic.to_owned(), payload.to_owned());
         self.acknowledged.lock().unwrap().push(Acknowledged { topic, payload, id });
     }
 
-    /// Which message it is, if its publisher has known that by then.
-    pub fn id_of(&self, payload: &str, deadline: Instant) -> Option<Position> {
-        let ids = self.ids.lock().unwrap();
-        ids.get(payload).filter(|(_, at)| *at <= deadline).map(|(id, _)| id.clone())
+    /// Which message it is, once its publisher knows.
+    pub fn id_of(&self, payload: &str) -> Option<Position> {
+        self.ids.lock().unwrap().get(payload).cloned()
     }
 
     pub fn complain(&self, what: String) {

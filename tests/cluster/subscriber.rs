@@ -17,8 +17,6 @@ const STAY_MS: u64 = 3_000;
 const POLL_EVERY: Duration = Duration::from_millis(20);
 /// How long a raw WebSocket's client waits to learn which message was its last.
 const LEARN: Duration = Duration::from_secs(20);
-/// The same where Redis may lose that message: what is acknowledged later may be its second copy.
-const LEARN_SOON: Duration = Duration::from_millis(200);
 
 pub struct Subscriber {
     pub name: String,
@@ -31,7 +29,7 @@ pub struct Subscriber {
     home: Option<usize>,
     cursor: String,
     /// What a raw WebSocket has received last.
-    last: Option<(String, Instant)>,
+    last: Option<String>,
     events: BTreeMap<String, Vec<Event>>,
 }
 
@@ -106,15 +104,13 @@ impl Subscriber {
 
     /// A raw WebSocket has no cursor: its client knows from elsewhere which message was its last.
     fn look_up_cursor(&mut self) {
-        let Some((last, at)) = &self.last else { return };
-        let deadline = *at + if self.shared.may_lose { LEARN_SOON } else { LEARN };
-        loop {
-            if let Some(id) = self.shared.id_of(last, deadline) {
+        let Some(last) = &self.last else { return };
+        let began = Instant::now();
+        // Where Redis may lose that message, what its publisher knows may be the id of its second copy.
+        while !self.shared.may_lose && began.elapsed() < LEARN && !self.shared.has_ended() {
+            if let Some(id) = self.shared.id_of(last) {
                 self.cursor = id.to_string();
                 return;
-            }
-            if Instant::now() > deadline || self.shared.has_ended() {
-                break;
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -134,7 +130,7 @@ impl Subscriber {
                     self.shared.reach(&payload, &self.name);
                 }
                 if self.wire == Wire::Raw {
-                    self.last = Some((payload.clone(), Instant::now()));
+                    self.last = Some(payload.clone());
                 }
                 (topic, Event::Message { payload, id })
             }
