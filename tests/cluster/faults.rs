@@ -196,6 +196,7 @@ fn a_redis_that_takes_no_writes_is_waited_for() {
             load.run_for(SECOND);
             redis.tell(&["REPLICAOF", "NO", "ONE"]);
             load.mark("READONLY");
+            load.run_for(SECOND / 2);
         }
         for what in ["oom", "maxmemory", "name the primary"] {
             assert!(said(group, what), "some server's log says {what}");
