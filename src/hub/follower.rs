@@ -76,7 +76,8 @@ impl Hub {
         let Some(slot) = self.live(replica) else { return };
         let epoch = history.epoch;
         let life = self.topics[slot as usize].log.life();
-        let lives_ahead = life.wrapping_add(1).wrapping_sub(history.life);
+        // None of the owner's lives is one that the replica has had, and none is that of nobody.
+        let lives_ahead = life.wrapping_add(1);
         self.change_log(slot, |log| {
             log.mirror(history.counted_from(lives_ahead), 0);
             log.skip_to(first_seq);
