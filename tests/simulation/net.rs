@@ -317,6 +317,8 @@ pub(crate) struct Net {
     pub(crate) stalls: Vec<u64>,
     /// Bytes that clients have sent and received.
     pub(crate) moved: u64,
+    /// How often a process was told to go away.
+    pub(crate) drains: u64,
     /// A poll that waits moves the clock.
     pub(crate) time_flows: bool,
     /// What other threads and clients do while a worker is in the middle of its tick.
@@ -349,6 +351,7 @@ impl Net {
             keeps_pace: false,
             stalls: Vec::new(),
             moved: 0,
+            drains: 0,
             time_flows: false,
             before_read: None,
         };

@@ -142,6 +142,7 @@ impl World {
     /// Tells every worker to go away, as a thread of the server's own does.
     pub(crate) fn drain(&mut self) {
         self.is_draining = true;
+        self.net.borrow_mut().drains += 1;
         for worker in 0..self.loops.len() {
             self.untold[worker] = true;
         }
@@ -351,6 +352,11 @@ impl World {
 
     pub(crate) fn workers(&self) -> usize {
         self.loops.len()
+    }
+
+    /// How often a process was told to go away, of whichever server.
+    pub(crate) fn drains(&self) -> u64 {
+        self.net.borrow().drains
     }
 
     /// Bytes that clients have sent and received so far.

@@ -47,6 +47,8 @@ struct Stream {
     is_open: bool,
     /// What was acknowledged last in this batch, by topic.
     before: Vec<Option<PublishId>>,
+    /// How often processes had been told to go away when it connected.
+    drains: u64,
 }
 
 /// See the module.
@@ -68,7 +70,7 @@ impl Batcher {
     /// Begins a batch: on the connection that is there, or another.
     fn begin(&mut self, hands: &mut Hands<'_>) {
         if self.stream.is_none() {
-            self.stream = Some(Stream::new(Line::open(hands, self.pace)));
+            self.stream = Some(Stream::new(Line::open(hands, self.pace), hands.world.drains()));
         }
         let Some(stream) = &mut self.stream else { return };
         (stream.is_open, stream.count) = (true, 0);
@@ -80,7 +82,8 @@ impl Batcher {
 
     /// A batch whose length is known, all of it at once.
     fn send_whole(&mut self, hands: &mut Hands<'_>) {
-        let stream = self.stream.insert(Stream::new(Line::open(hands, self.pace)));
+        let stream =
+            self.stream.insert(Stream::new(Line::open(hands, self.pace), hands.world.drains()));
         let mut body = Vec::new();
         for _ in 0..hands.random.usize(0..6) {
             stream.begin_line(hands, None);
@@ -181,7 +184,9 @@ impl Batcher {
             }
             return self.go(hands, Leaving::Close, head.retry_ms());
         }
-        let may_be_cut = hands.world.is_draining || stream.line.is_excused(hands.world);
+        // It may have gone by now, and another process be there.
+        let was_drained = hands.world.drains() > stream.drains;
+        let may_be_cut = was_drained || stream.line.is_excused(hands.world);
         assert!(
             stream.is_open || stream.sent.is_empty() || may_be_cut,
             "client {} has no report on {:?}",
@@ -196,7 +201,7 @@ impl Batcher {
 }
 
 impl Stream {
-    fn new(line: Line) -> Self {
+    fn new(line: Line, drains: u64) -> Self {
         Self {
             line,
             answers: Answers::new(),
@@ -209,6 +214,7 @@ impl Stream {
             begun: None,
             is_open: false,
             before: vec![None; TOPICS_MAX],
+            drains,
         }
     }
 

@@ -366,6 +366,11 @@ impl Judge {
         self.shadow.check_retained(topic, pages);
     }
 
+    /// Whether servers share a Redis, which may lose what it had.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shadow.is_shared()
+    }
+
     /// A poll that was sent then, to wait for so many seconds, is answered with nothing.
     pub(crate) fn check_wait(&self, sent_ms: u64, seconds: u64) {
         self.shadow.check_wait(sent_ms, seconds);
