@@ -338,6 +338,8 @@ def latencies(binary, folder):
 def idle(binary, folder, topics):
     redis = Redis(folder)
     flags = ["--topics-per-connection", "1024", "--topics-max", "200000", "--reads-per-second", "1000000"]
+    # Nobody answers pings here.
+    flags += ["--ping", "3600"]
     server = Tidings(binary, folder, redis, *flags)
     before, used = server.resident(), int(redis.info("memory", "used_memory"))
     began = time.monotonic()
