@@ -83,6 +83,8 @@ pub enum Glimpse {
     },
     /// It has not begun, or was forgotten.
     Unused,
+    /// It is sequenced outside, and nothing of it is here now.
+    Elsewhere,
 }
 
 /// The topics of a worker.

@@ -83,7 +83,11 @@ impl Connection {
         explanation(bytes, state, |topic| {
             // They are in the order of their names, as every request's are.
             let place = known.binary_search_by(|(name, _)| name.cmp(topic));
-            place.ok().and_then(|place| known.get(place)).map_or(Glimpse::Unused, |one| one.1)
+            let glimpse = place.ok().and_then(|place| known.get(place)).map(|one| one.1);
+            match glimpse.unwrap_or(Glimpse::Unused) {
+                Glimpse::Unused if context.config.redis.is_some() => Glimpse::Elsewhere,
+                glimpse => glimpse,
+            }
         })
     }
 

@@ -120,6 +120,10 @@ fn encode_topic(
             (object, Some((reach, first_seq)))
         }
         Glimpse::Unused => (object.string("state", "unused"), None),
+        Glimpse::Elsewhere => {
+            let because = "Redis knows, and this server does not follow the topic now: it reads it for this request.";
+            return object.string("state", "elsewhere").string("because", because).end();
+        }
     };
     let Some(start) = start else { return object.end() };
     match log {
