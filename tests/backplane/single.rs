@@ -154,8 +154,14 @@ fn what_redis_refuses_is_refused_and_said() {
         let trouble = driver.redis.status().trouble.expect("it is said");
         assert!(trouble.contains(word), "{trouble}");
         server.cli(unset);
-        driver.publish_now("a", "x", None).unwrap();
-        assert_eq!(driver.redis.status().trouble, None, "it is over");
+        // One request that is answered is no proof: it may have been about another topic.
+        let mut asked = 0;
+        while driver.redis.status().trouble.is_some() {
+            assert!(asked < 100, "it is over");
+            driver.publish_now("a", "x", None).unwrap();
+            driver.run_for(100);
+            asked += 1;
+        }
     };
     let memory = |most| ["config", "set", "maxmemory", most];
     case(&memory("1"), &memory("0"), "maxmemory");
